@@ -1,0 +1,1 @@
+"""The JSON interface that the command line and other processes use."""

@@ -1,0 +1,1 @@
+"""The content-addressed floor: chunks, the extent log that holds them, and the index."""

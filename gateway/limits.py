@@ -1,0 +1,70 @@
+"""Every bound, each with its reason. Nothing here is read from outside; `config` holds settings.
+
+Sizes are bytes, times seconds, unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+TIB = 1024 * GIB
+
+# --- server: heads and connections -------------------------------------------------------------
+HEAD_SIZE_MAX = 64 * KIB  # V4 presigned heads with metadata reach 11 kB; h11's 16 KiB is too near
+HEAD_READ_TIMEOUT_S = 30.0  # a head arrives in one packet or so; slower is a slow-loris
+IDLE_TIMEOUT_S = 120.0  # keep-alive; longer than the pools of common SDKs (60 s and less)
+BODY_STALL_TIMEOUT_S = 60.0  # no byte of an announced body for so long: RequestTimeout
+BODY_RATE_MIN = 64  # bytes a second averaged over BODY_RATE_WINDOW_S; below, the client is a drip
+BODY_RATE_WINDOW_S = 300.0
+WRITE_STALL_TIMEOUT_S = 120.0  # a reader that takes nothing for so long is dropped
+CONNECTIONS_MAX = 4096  # each costs a socket and about 70 KiB when idle
+DRAIN_TIMEOUT_S = 30.0  # after SIGTERM, requests under way get so long
+EARLY_ERROR_DRAIN_MAX = 1 * MIB  # unread body swallowed after an error, to keep the connection
+WRITE_HIGH_WATER = 1 * MIB  # bytes queued to one socket before the store is held back
+WRITE_LOW_WATER = 256 * KIB
+WRITE_SLICE_MAX = 512 * KIB  # one write; small enough that many readers share the loop fairly
+
+# --- server: bodies ----------------------------------------------------------------------------
+ARENA_SIZE = 2 * MIB  # one window of body in flight
+ARENA_BUDGET = 256 * MIB  # all arenas of a process (`decisions.md` 14); uploads wait when it is used up
+WINDOW_MIN = 1 * MIB  # a window is handed on when so full, or at the end of the body
+XML_BODY_MAX = 4 * MIB  # 1,000 keys of 1 KiB, escaped; 10,000 parts with checksums is 2 MB
+
+# --- S3 ----------------------------------------------------------------------------------------
+KEY_SIZE_MAX = 1024  # S3
+USER_METADATA_SIZE_MAX = 2 * KIB  # S3: names and values together
+PUT_SIZE_MAX = 5 * GIB  # S3: one PUT, part or copy
+PART_NUMBER_MAX = 10_000  # S3
+PART_SIZE_MIN = 5 * MIB  # S3: all parts but the last
+OBJECT_SIZE_MAX = PART_NUMBER_MAX * PUT_SIZE_MAX  # what the arithmetic of parts allows
+LIST_KEYS_MAX = 1000  # S3: a page
+DELETE_KEYS_MAX = 1000  # S3: one DeleteObjects
+BUCKET_NAME_MAX = 255
+CLOCK_SKEW_MAX_S = 15 * 60  # S3
+PRESIGN_EXPIRES_MAX_S = 7 * 24 * 3600  # S3
+CHUNK_HEADER_SIZE_MAX = 1 * KIB  # aws-chunked: one size line
+TRAILER_SIZE_MAX = 8 * KIB
+
+# --- store -------------------------------------------------------------------------------------
+CHUNK_SIZE_MIN = 32 * KIB
+CHUNK_SIZE_AVG = 64 * KIB
+CHUNK_SIZE_MAX = 256 * KIB
+SMALL_SIZE_MAX = 64 * KIB  # one chunk, never cut
+INLINE_SIZE_MAX = 64  # held in the tree's leaf itself (`decisions.md` 4)
+SEGMENT_SIZE_MAX = 256 * MIB
+EXTENT_SIZE_MAX = 16 * MIB  # format bound
+EXTENT_FLUSH_SIZE = 4 * MIB  # an extent is written when so full, or when the disk is idle
+
+# --- versions ----------------------------------------------------------------------------------
+AUTO_COMMIT_QUIET_S = 1.0  # `decisions.md` 10, as are the next three
+AUTO_COMMIT_AGE_S = 30.0
+AUTO_COMMIT_KEYS = 10_000
+AUTO_COMMIT_BYTES = 1 * GIB
+UPLOAD_AGE_MAX_S = 7 * 24 * 3600  # `decisions.md` 13
+MESSAGE_SIZE_MAX = 64 * KIB
+
+# --- pipelines ---------------------------------------------------------------------------------
+SPEC_SIZE_MAX = 1 * MIB
+JOB_DRAIN_S = 10.0  # requests under way when user code ends (`decisions.md` 20)
+LOG_SIZE_MAX = 64 * MIB  # of one attempt; the rest is dropped and said so

@@ -1,0 +1,1 @@
+"""Objects from chunks: records, manifests, trees."""

@@ -1,0 +1,1 @@
+"""Pipelines: specs, jobs, and the gateway that runs beside each of them."""

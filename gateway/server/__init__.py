@@ -1,0 +1,1 @@
+"""Sockets on one side, wire messages on the other."""
