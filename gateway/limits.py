@@ -27,7 +27,7 @@ WRITE_SLICE_MAX = 512 * KIB  # one write; small enough that many readers share t
 
 # --- server: bodies ----------------------------------------------------------------------------
 ARENA_SIZE = 2 * MIB  # one window of body in flight
-ARENA_BUDGET = 256 * MIB  # all arenas of a process (`decisions.md` 14); uploads wait when it is used up
+ARENA_BUDGET = 256 * MIB  # all arenas of a process; uploads wait when it is used up
 WINDOW_MIN = 1 * MIB  # a window is handed on when so full, or at the end of the body
 XML_BODY_MAX = 4 * MIB  # 1,000 keys of 1 KiB, escaped; 10,000 parts with checksums is 2 MB
 

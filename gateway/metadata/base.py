@@ -59,7 +59,7 @@ class Expect:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Add a row that must be new: `Conflict(ALREADY_EXISTS)` when its key, or a unique index, has it."""
+    """Add a row that must be new in its key and every unique index, else ALREADY_EXISTS."""
 
     table: Table
     row: Mapping[str, Setting]

@@ -67,10 +67,10 @@ REF_LOG = Table(
     indexes={"by_time": ("repo", "ref", "time")},
 )
 
-# `state`: open, finished, discarded. `origin`: user, auto, job. `parent`, `parent2`: commit ids or NULL.
-# `root`: tree of current objects (NULL: empty); `versions_root`: nullable second root. `cause`: the id of
-# the commit that set everything off. `stats` of the content: objects, bytes; and of the writing: logical
-# bytes received, new bytes stored.
+# `state`: open, finished, discarded. `origin`: user, auto, job. `parent`, `parent2`: commit ids or
+# NULL. `root`: tree of current objects (NULL: empty); `versions_root`: nullable second root. `cause`:
+# the id of the commit that set everything off. `objects`, `bytes`: of the content; `logical_bytes`
+# received and `new_bytes` stored: of the writing.
 COMMIT = Table(
     "commits",
     {
@@ -135,8 +135,8 @@ STAGING = Table(
     ("scope", "path"),
 )
 
-# A multipart upload in progress. `target` is what the upload's bucket meant when it began: a branch name,
-# or a scope (of an open commit or of a job) when `scope` is not NULL. `attrs`: an object record without content.
+# A multipart upload in progress. `branch` or, when not empty, `scope` (of an open commit or of a job)
+# is what the upload's bucket meant when it began. `attrs`: an object record without content.
 UPLOAD = Table(
     "upload",
     {
@@ -151,7 +151,10 @@ UPLOAD = Table(
         "result": "BLOB",  # of a completed one: the object record
     },
     ("id",),
-    indexes={"by_target": ("repo", "branch", "scope", "path", "id"), "by_state": ("state", "initiated")},
+    indexes={
+        "by_target": ("repo", "branch", "scope", "path", "id"),
+        "by_state": ("state", "initiated"),
+    },
 )
 
 # A part: an object record (content, size, md5, checksums).
@@ -179,7 +182,14 @@ SEGMENT = Table(
 # What happened, for those who wait for it: one row a move of a head, in the same transaction.
 OUTBOX = Table(
     "outbox",
-    {"id": "INTEGER", "repo": "TEXT", "ref": "TEXT", "head": "TEXT", "cause": "TEXT", "time": "INTEGER"},
+    {
+        "id": "INTEGER",
+        "repo": "TEXT",
+        "ref": "TEXT",
+        "head": "TEXT",
+        "cause": "TEXT",
+        "time": "INTEGER",
+    },
     ("id",),
 )
 # The counter that orders it, and others like it.
@@ -209,7 +219,7 @@ PIPELINE = Table(
     ("project", "name"),
 )
 
-# `state`: created, running, finishing, success, failure, killed. `reason`: why it failed, or is there.
+# `state`: created, running, finishing, success, failure, killed. `reason`: why it is in it.
 JOB = Table(
     "job",
     {
@@ -237,7 +247,14 @@ JOB = Table(
 # The input commits of a job. `digest` of all of them is what makes a set of inputs new.
 JOB_INPUT = Table(
     "job_input",
-    {"job": "TEXT", "name": "TEXT", "repo": "TEXT", "branch": "TEXT", "commit_id": "TEXT", "s3": "INTEGER"},
+    {
+        "job": "TEXT",
+        "name": "TEXT",
+        "repo": "TEXT",
+        "branch": "TEXT",
+        "commit_id": "TEXT",
+        "s3": "INTEGER",
+    },
     ("job", "name"),
     indexes={"by_commit": ("commit_id", "job")},
 )

@@ -98,4 +98,4 @@ class Response:
 
 
 Handler = Callable[[Request], Awaitable[Response]]
-"""Answers every request with a response; an exception that escapes is a fault, answered with 500."""
+"""Answers every request with a response; an exception that escapes is a fault: 500."""
