@@ -68,9 +68,9 @@ REF_LOG = Table(
 )
 
 # `state`: open, finished, discarded. `origin`: user, auto, job. `parent`, `parent2`: commit ids or
-# NULL. `root`: tree of current objects (NULL: empty); `versions_root`: nullable second root. `cause`:
-# the id of the commit that set everything off. `objects`, `bytes`: of the content; `logical_bytes`
-# received and `new_bytes` stored: of the writing.
+# NULL. `root`: tree of current objects (NULL: empty); `versions_root`: nullable second root.
+# `cause`: the id of the commit that set everything off. `objects`, `bytes`: of the content;
+# `logical_bytes` received and `new_bytes` stored: of the writing.
 COMMIT = Table(
     "commits",
     {
@@ -135,7 +135,7 @@ STAGING = Table(
     ("scope", "path"),
 )
 
-# A multipart upload in progress. `branch` or, when not empty, `scope` (of an open commit or of a job)
+# A multipart upload in progress. `branch` or, when not empty, `scope` (of an open commit or a job)
 # is what the upload's bucket meant when it began. `attrs`: an object record without content.
 UPLOAD = Table(
     "upload",
@@ -149,6 +149,7 @@ UPLOAD = Table(
         "initiated": "INTEGER",
         "state": "TEXT",  # open, or completed (kept a while so that a repeat gets the same answer)
         "result": "BLOB",  # of a completed one: the object record
+        "commit_id": "TEXT",  # of a completed one: the commit that holds it
     },
     ("id",),
     indexes={
