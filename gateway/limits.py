@@ -12,6 +12,8 @@ TIB = 1024 * GIB
 
 # --- server: heads and connections -------------------------------------------------------------
 HEAD_SIZE_MAX = 64 * KIB  # V4 presigned heads with metadata reach 11 kB; h11's 16 KiB is too near
+HEADER_COUNT_MAX = 1024  # fields of one head; 2 KiB of user metadata cannot be more
+HEAD_BLOCK_SIZE = 16 * KIB  # a connection begins with so much and grows to HEAD_SIZE_MAX
 HEAD_READ_TIMEOUT_S = 30.0  # a head arrives in one packet or so; slower is a slow-loris
 IDLE_TIMEOUT_S = 120.0  # keep-alive; longer than the pools of common SDKs (60 s and less)
 BODY_STALL_TIMEOUT_S = 60.0  # no byte of an announced body for so long: RequestTimeout
@@ -21,6 +23,10 @@ WRITE_STALL_TIMEOUT_S = 120.0  # a reader that takes nothing for so long is drop
 CONNECTIONS_MAX = 4096  # each costs a socket and about 70 KiB when idle
 DRAIN_TIMEOUT_S = 30.0  # after SIGTERM, requests under way get so long
 EARLY_ERROR_DRAIN_MAX = 1 * MIB  # unread body swallowed after an error, to keep the connection
+LINGER_SIZE_MAX = 32 * MIB  # swallowed before closing, so that the client can read the answer:
+LINGER_TIMEOUT_S = 5.0  # what two full socket buffers hold, and then some
+ABORT_GRACE_S = 5.0  # a handler whose client is cut off gets so long to finish its commit
+REFUSALS_MAX = 64  # connections above CONNECTIONS_MAX that are told so; more are dropped unheard
 WRITE_HIGH_WATER = 1 * MIB  # bytes queued to one socket before the store is held back
 WRITE_LOW_WATER = 256 * KIB
 WRITE_SLICE_MAX = 512 * KIB  # one write; small enough that many readers share the loop fairly
@@ -28,6 +34,8 @@ WRITE_SLICE_MAX = 512 * KIB  # one write; small enough that many readers share t
 # --- server: bodies ----------------------------------------------------------------------------
 ARENA_SIZE = 2 * MIB  # one window of body in flight
 ARENA_BUDGET = 256 * MIB  # all arenas of a process; uploads wait when it is used up
+ARENAS_FREE_MAX = 16  # kept for reuse; more would make a burst's memory permanent
+SMALL_BODY_MAX = 64 * KIB  # received beside the head, with no arena
 WINDOW_MIN = 1 * MIB  # a window is handed on when so full, or at the end of the body
 XML_BODY_MAX = 4 * MIB  # 1,000 keys of 1 KiB, escaped; 10,000 parts with checksums is 2 MB
 
