@@ -147,6 +147,7 @@ UPLOAD = Table(
         "path": "BLOB",
         "attrs": "BLOB",
         "initiated": "INTEGER",
+        "checksum": "TEXT",  # announced: algorithm and kind with a space between, or empty
         "state": "TEXT",  # open, or completed (kept a while so that a repeat gets the same answer)
         "result": "BLOB",  # of a completed one: the object record
         "commit_id": "TEXT",  # of a completed one: the commit that holds it

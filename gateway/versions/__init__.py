@@ -1,1 +1,1 @@
-"""Projects, repos, branches, commits, and the objects in them."""
+"""Names, commits, open commits: what a bucket shows and what a write becomes."""
