@@ -7,10 +7,14 @@ from setuptools import Extension, setup
 
 NATIVE = Path("native")
 
+# Modules that link kernels of others beside their own.
+BORROWED = {"ingest": ("blake3", "chunker")}
+
 
 def extension(pyx: Path) -> Extension:
     """Describe one native module: x.pyx and, beside it, the kernels x_impl*.c."""
-    kernels = sorted(str(path) for path in NATIVE.glob(f"{pyx.stem}_impl*.c"))
+    owners = (pyx.stem, *BORROWED.get(pyx.stem, ()))
+    kernels = sorted(str(path) for owner in owners for path in NATIVE.glob(f"{owner}_impl*.c"))
     return Extension(
         f"native.{pyx.stem}",
         [str(pyx), *kernels],

@@ -1,0 +1,82 @@
+/* Eight MD5 streams in the lanes of 256-bit words; a template, included once per instruction set.
+ *
+ * The including file defines LANES_NAME, LANES_TARGET and LANES_TERNARY (whether the rotation and
+ * the three-input logic of AVX-512VL are there). `h[k][i]` is word k of stream i.
+ */
+
+#if LANES_TERNARY
+#define ROTL(x, s) _mm256_rol_epi32(x, s)
+#define F(a, b, c, d) a = _mm256_add_epi32(a, _mm256_ternarylogic_epi32(b, c, d, 0xca))
+#define G(a, b, c, d) a = _mm256_add_epi32(a, _mm256_ternarylogic_epi32(d, b, c, 0xca))
+#define H(a, b, c, d) a = _mm256_add_epi32(a, _mm256_ternarylogic_epi32(b, c, d, 0x96))
+#define I(a, b, c, d) a = _mm256_add_epi32(a, _mm256_ternarylogic_epi32(b, c, d, 0x39))
+#else
+#define ROTL(x, s) _mm256_or_si256(_mm256_slli_epi32(x, s), _mm256_srli_epi32(x, 32 - (s)))
+#define F(a, b, c, d) \
+    a = _mm256_add_epi32(a, _mm256_xor_si256(d, _mm256_and_si256(b, _mm256_xor_si256(c, d))))
+#define G(a, b, c, d) \
+    a = _mm256_add_epi32(a, _mm256_andnot_si256(d, c)); \
+    a = _mm256_add_epi32(a, _mm256_and_si256(d, b))
+#define H(a, b, c, d) a = _mm256_add_epi32(a, _mm256_xor_si256(b, _mm256_xor_si256(c, d)))
+#define I(a, b, c, d) \
+    a = _mm256_add_epi32( \
+        a, _mm256_xor_si256(c, _mm256_or_si256(b, _mm256_xor_si256(d, _mm256_set1_epi32(-1)))))
+#endif
+#define STEP(f, a, b, c, d, word, s, i) \
+    a = _mm256_add_epi32(a, _mm256_add_epi32(m[word], _mm256_set1_epi32((int)md5_t[i]))); \
+    f(a, b, c, d); \
+    a = _mm256_add_epi32(ROTL(a, s), b);
+
+/* Rows of eight words each to columns: out[k] lane i = in[i] word k. */
+#define TRANSPOSE(out, in) \
+    do { \
+        __m256i t_[8], u_[8]; \
+        for (int i_ = 0; i_ < 4; i_++) { \
+            t_[2 * i_] = _mm256_unpacklo_epi32(in[2 * i_], in[2 * i_ + 1]); \
+            t_[2 * i_ + 1] = _mm256_unpackhi_epi32(in[2 * i_], in[2 * i_ + 1]); \
+        } \
+        for (int i_ = 0; i_ < 2; i_++) { \
+            u_[4 * i_] = _mm256_unpacklo_epi64(t_[4 * i_], t_[4 * i_ + 2]); \
+            u_[4 * i_ + 1] = _mm256_unpackhi_epi64(t_[4 * i_], t_[4 * i_ + 2]); \
+            u_[4 * i_ + 2] = _mm256_unpacklo_epi64(t_[4 * i_ + 1], t_[4 * i_ + 3]); \
+            u_[4 * i_ + 3] = _mm256_unpackhi_epi64(t_[4 * i_ + 1], t_[4 * i_ + 3]); \
+        } \
+        for (int i_ = 0; i_ < 4; i_++) { \
+            (out)[i_] = _mm256_permute2x128_si256(u_[i_], u_[i_ + 4], 0x20); \
+            (out)[i_ + 4] = _mm256_permute2x128_si256(u_[i_], u_[i_ + 4], 0x31); \
+        } \
+    } while (0)
+
+__attribute__((target(LANES_TARGET))) static void LANES_NAME(
+    uint32_t h[4][8], const uint8_t *const data[8], size_t blocks) {
+    __m256i a = _mm256_loadu_si256((const __m256i *)h[0]);
+    __m256i b = _mm256_loadu_si256((const __m256i *)h[1]);
+    __m256i c = _mm256_loadu_si256((const __m256i *)h[2]);
+    __m256i d = _mm256_loadu_si256((const __m256i *)h[3]);
+    for (size_t at = 0; at < blocks * 64; at += 64) {
+        const __m256i a0 = a, b0 = b, c0 = c, d0 = d;
+        __m256i m[16], rows[8];
+        for (int half = 0; half < 2; half++) {
+            for (int i = 0; i < 8; i++)
+                rows[i] = _mm256_loadu_si256((const __m256i *)(data[i] + at + 32 * half));
+            TRANSPOSE(m + 8 * half, rows);
+        }
+        MD5_STEPS
+        a = _mm256_add_epi32(a, a0);
+        b = _mm256_add_epi32(b, b0);
+        c = _mm256_add_epi32(c, c0);
+        d = _mm256_add_epi32(d, d0);
+    }
+    _mm256_storeu_si256((__m256i *)h[0], a);
+    _mm256_storeu_si256((__m256i *)h[1], b);
+    _mm256_storeu_si256((__m256i *)h[2], c);
+    _mm256_storeu_si256((__m256i *)h[3], d);
+}
+
+#undef ROTL
+#undef F
+#undef G
+#undef H
+#undef I
+#undef STEP
+#undef TRANSPOSE
