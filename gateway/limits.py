@@ -63,6 +63,9 @@ INLINE_SIZE_MAX = 64  # held in the tree's leaf itself (`decisions.md` 4)
 SEGMENT_SIZE_MAX = 256 * MIB
 EXTENT_SIZE_MAX = 16 * MIB  # format bound
 EXTENT_FLUSH_SIZE = 4 * MIB  # an extent is written when so full, or when the disk is idle
+NODE_CACHE_SIZE = 64 * MIB  # decoded tree nodes: all inner nodes of 100,000,000 paths
+MANIFEST_CACHE_SIZE = 16 * MIB  # decoded manifests: of some 14 GiB of objects
+READ_STEP_SIZE = 2 * MIB  # a body is located and handed on in such pieces
 
 # --- versions ----------------------------------------------------------------------------------
 AUTO_COMMIT_QUIET_S = 1.0  # `decisions.md` 10, as are the next three
