@@ -1,0 +1,168 @@
+"""One file of the log, as a reader sees it: extents, checked once, then served from a map.
+
+The first read of an extent in a process is a `pread` whose checksum is compared, so that damage,
+truncation and device errors are errors; from then on slices of the mapped file are served. The
+map is never touched outside of extents that were verified: a page there was read a moment ago, so
+that a fault on it is not one on a hole or past the end of the file.
+
+Extents are kept as columns of integers: a segment of nothing but single small objects has 65,000.
+"""
+
+from __future__ import annotations
+
+import mmap
+from array import array
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from gateway import digests
+from gateway.backends.files import Files, Handle, Mode
+from gateway.chunks.pack import Span, Superblock
+from gateway.errors import Corrupt, Reason
+from gateway.limits import KIB
+
+VERIFY_STEP = 256 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Stored bytes that are not what was written: where, and what is wrong there."""
+
+    segment: str
+    offset: int
+    what: str
+
+    def error(self) -> Corrupt:
+        """Return it as an error to raise."""
+        return Corrupt(
+            Reason.DAMAGED,
+            f"segment {self.segment}, offset {self.offset}: {self.what}",
+            "restore the file from a copy of it; everything else remains readable",
+            segment=self.segment,
+            offset=self.offset,
+        )
+
+
+class Segment:
+    """A segment or pack that is open for reading. Extents are added by one thread at a time."""
+
+    def __init__(
+        self,
+        files: Files,
+        path: str,
+        superblock: Superblock,
+        map_size: int,
+        handle: Handle | None = None,
+    ) -> None:
+        self.path = path
+        self.superblock = superblock
+        self.map_size = map_size  # how much of the file is mapped, at the first read
+        self.damage: list[Damage] = []
+        self.payload_bytes = 0
+        self._files = files
+        self._handle = handle
+        self._map: mmap.mmap | None = None
+        self._view: memoryview | None = None
+        self._starts = array("I")  # where each payload begins in the file
+        self._sizes = array("I")
+        self._crcs = array("I")
+        self._verified = bytearray()
+        self._bad: set[int] = set()
+
+    @property
+    def name(self) -> str:
+        """Return the name of its file."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def number(self) -> int:
+        """Return its number, as in the index."""
+        return self.superblock.segment
+
+    @property
+    def extents(self) -> int:
+        """Return how many extents are known."""
+        return len(self._starts)
+
+    def add(self, span: Span) -> None:
+        """Make one more extent readable, after all that are known."""
+        self._verified.append(0)
+        self._crcs.append(span.payload_crc)
+        self._sizes.append(span.payload_size)
+        self._starts.append(span.payload_offset)
+        self.payload_bytes += span.payload_size
+
+    def slice(self, offset: int, length: int) -> memoryview | None:
+        """Return bytes of a verified extent, or None when it has to be verified first."""
+        number = bisect_right(self._starts, offset) - 1
+        if number < 0 or not self._verified[number]:
+            return None
+        if offset + length > self._starts[number] + self._sizes[number]:
+            return None
+        view = self._view
+        return view[offset : offset + length] if view is not None else None
+
+    def sound(self, offset: int) -> bool:
+        """Tell whether nothing is known against the extent at `offset`."""
+        return not self._bad or bisect_right(self._starts, offset) - 1 not in self._bad
+
+    def find(self, offset: int, length: int) -> tuple[int, int]:
+        """Return number and payload size of the extent that holds those bytes.
+
+        Raises:
+            Corrupt: no extent holds them.
+        """
+        number = bisect_right(self._starts, offset) - 1
+        if number < 0 or offset + length > self._starts[number] + self._sizes[number]:
+            raise Damage(self.name, offset, f"no extent holds these {length} bytes").error()
+        return number, self._sizes[number]
+
+    def verify(self, number: int) -> None:
+        """Read an extent's payload and compare its checksum; blocks.
+
+        Raises:
+            Corrupt: the bytes are not what was written.
+            Unavailable(IO_ERROR): they could not be read.
+        """
+        start, size = self._starts[number], self._sizes[number]
+        handle = self._handle
+        if handle is None:
+            handle = self._handle = self._files.open(self.path, Mode.READ)
+        buffer = memoryview(bytearray(min(size, VERIFY_STEP)))
+        crc = done = 0
+        while done < size:
+            step = buffer[: min(size - done, VERIFY_STEP)]
+            if self._files.pread(handle, step, start + done) != len(step):
+                raise self._condemn(number, start + done, "the file ends inside of an extent")
+            crc = digests.crc32c(step, crc)
+            done += len(step)
+        if crc != self._crcs[number]:
+            what = f"the checksum of {size} bytes is {crc:08x}, not {self._crcs[number]:08x}"
+            raise self._condemn(number, start, what)
+        if self._view is None:
+            self._map = self._files.map(handle, self.map_size)
+            self._view = memoryview(self._map)
+        self._verified[number] = 1
+
+    def _condemn(self, number: int, offset: int, what: str) -> Corrupt:
+        damage = Damage(self.name, offset, what)
+        if number not in self._bad:
+            self._bad.add(number)
+            self.damage.append(damage)
+        return damage.error()
+
+    def close(self) -> None:
+        """Drop the map and the handle. Views that are still held keep their bytes."""
+        self._verified = bytearray(len(self._verified))
+        if self._view is not None:
+            self._view.release()
+            self._view = None
+        if self._map is not None:
+            try:
+                self._map.close()
+            except BufferError:
+                # Slices are still being sent; the map goes when the last of them does.
+                self._map = None
+        if self._handle is not None:
+            self._files.close(self._handle)
+            self._handle = None
