@@ -59,7 +59,8 @@ def test_large_histories_do_not_matter(seed, count, batch):
     )
     # The same set by way of other sets: some left out at first, some there that must go again.
     extra = {
-        key + b"~%d" % i: record(i) for i, key in enumerate(rng.sample(sorted(model), len(model) // 5))
+        key + b"~%d" % i: record(i)
+        for i, key in enumerate(rng.sample(sorted(model), len(model) // 5))
     }
     late = dict(rng.sample(sorted(model.items()), len(model) // 3))
     early = {key: value for key, value in model.items() if key not in late} | extra

@@ -1,0 +1,191 @@
+"""Writing an object: one pass over a body that is seen a view at a time.
+
+Each view goes to the chunk store (cut, named, deduplicated, appended), to the MD5 pool and to the
+checksums that the source asks for, all at once, and is given back when all are done with it. What
+was promised about the body is checked after the last view and before anything of it is named: a
+body that breaks a promise leaves nothing but bytes that nobody refers to.
+
+A body of up to `limits.SMALL_SIZE_MAX` takes a short way: it is gathered, hashed where it is,
+without a change of thread, and stored as one record, or in the object record itself when it is
+tiny (`limits.INLINE_SIZE_MAX`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from gateway import digests, limits
+from gateway.chunks.chunk import Domain, RecordKind
+from gateway.chunks.store import ChunkStore
+from gateway.errors import Invalid, Reason
+from gateway.objects.digest_pool import DigestPool
+from gateway.objects.manifest import Build, Child, build_list
+from gateway.objects.record import EMPTY, ChecksumValue, Content, Inline, Listed, Single
+from gateway.objects.source import Source
+
+_EMPTY_MD5 = digests.md5(b"")
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenObject:
+    """A body taken in. `ticket` is to be waited for before a record of it is named anywhere."""
+
+    content: Content
+    size: int  # bytes
+    md5: bytes
+    checksums: tuple[ChecksumValue, ...]
+    new_bytes: int  # of the body, that the store did not have
+    dedup_bytes: int  # of the body, that it had
+    ticket: int  # 0: nothing to wait for
+
+
+class Writer:
+    """Writes bodies into a chunk store; any number at once."""
+
+    def __init__(self, chunks: ChunkStore, pool: DigestPool) -> None:
+        self._chunks = chunks
+        self._pool = pool
+
+    async def write(self, domain: Domain, source: Source) -> WrittenObject:
+        """Take in a body.
+
+        Raises:
+            Invalid: the source's check failed; nothing is stored that can be seen.
+            Unavailable: the store cannot take it (disk full, closing).
+        """
+        names = source.algorithms
+        head = bytearray()
+        while (view := await source.read()) is not None:
+            if len(head) + len(view) > limits.SMALL_SIZE_MAX:
+                return await self._write_large(domain, source, names, head, view)
+            head += view  # a view is valid until the next read only
+        return await self._write_small(domain, source, names, bytes(head))
+
+    async def _write_small(
+        self, domain: Domain, source: Source, names: Iterable[str], data: bytes
+    ) -> WrittenObject:
+        size = len(data)
+        md5 = digests.md5(data) if data else _EMPTY_MD5
+        found: dict[str, bytes] = {}
+        for name in names:
+            checksum = digests.new_checksum(name)
+            checksum.update(data)
+            found[name] = checksum.digest()
+        checksums = source.check(size, md5, found)
+        if size <= limits.INLINE_SIZE_MAX:
+            content: Content = Inline(data) if data else EMPTY
+            return WrittenObject(content, size, md5, checksums, size, 0, 0)
+        stored = await self._chunks.put(domain, RecordKind.SMALL, data)
+        new = min(stored.new_bytes, size)
+        content = Single(stored.id, 0, size)
+        return WrittenObject(content, size, md5, checksums, new, size - new, stored.ticket)
+
+    async def _write_large(
+        self,
+        domain: Domain,
+        source: Source,
+        names: Iterable[str],
+        head: bytearray,
+        view: memoryview,
+    ) -> WrittenObject:
+        stream = _Stream(self._chunks, self._pool, domain, names)
+        try:
+            if head:
+                await stream.feed(memoryview(head))
+            await stream.feed(view)
+            while (more := await source.read()) is not None:
+                await stream.feed(more)
+            md5, found = stream.digests()
+            checksums = source.check(stream.size, md5, found)
+            written = await stream.chunks.finish()
+        except BaseException:
+            stream.chunks.abort()
+            raise
+        entries = written.entries
+        if len(entries) == 1:
+            content: Content = Single(entries[0].id, entries[0].offset, entries[0].length)
+            ticket = written.ticket
+        else:
+            top, ticket = await store_manifests(self._chunks, domain, build_list(entries))
+            content = Listed(top.id)
+            ticket = max(ticket, written.ticket)
+        return WrittenObject(
+            content,
+            stream.size,
+            md5,
+            checksums,
+            written.new_bytes,
+            written.dedup_bytes,
+            ticket,
+        )
+
+
+async def store_manifests(chunks: ChunkStore, domain: Domain, build: Build) -> tuple[Child, int]:
+    """Store the manifests that a build yields; return the topmost, and the ticket of all."""
+    ticket = 0
+    try:
+        data = next(build)
+        while True:
+            stored = await chunks.put(domain, RecordKind.MANIFEST, data)
+            ticket = max(ticket, stored.ticket)
+            data = build.send(stored.id)
+    except StopIteration as stop:
+        top: Child = stop.value
+        return top, ticket
+
+
+class _Stream:
+    """A large body under way: its chunks, its MD5 and its checksums."""
+
+    def __init__(
+        self, chunks: ChunkStore, pool: DigestPool, domain: Domain, names: Iterable[str]
+    ) -> None:
+        self._md5 = digests.Md5()
+        self._checksums = {name: digests.new_checksum(name) for name in names}
+        self._pool = pool
+        self._threads = chunks.threads
+        self.chunks = chunks.writer(domain)
+        self.size = 0
+
+    async def feed(self, view: memoryview) -> None:
+        """Have everybody take a view; return when all are done with it."""
+        self.size += len(view)
+        if self.size > limits.OBJECT_SIZE_MAX:
+            raise Invalid(Reason.BAD_ARGUMENT, "a body larger than any object")
+        loop = asyncio.get_running_loop()
+        beside: list[asyncio.Future[None]] = [self._pool.submit(self._md5, view)]
+        try:
+            for checksum in self._checksums.values():
+                if len(view) > limits.SMALL_SIZE_MAX:
+                    beside.append(loop.run_in_executor(self._threads, checksum.update, view))
+                else:
+                    checksum.update(view)
+            await self.chunks.write(view)
+        finally:
+            failures = await _settle(beside)
+        if failures:
+            raise failures[0]
+
+    def digests(self) -> tuple[bytes, dict[str, bytes]]:
+        """Return the MD5 and the checksums by name."""
+        found = {name: checksum.digest() for name, checksum in self._checksums.items()}
+        return self._md5.digest(), found
+
+
+async def _settle(futures: Sequence[asyncio.Future[None]]) -> list[BaseException]:
+    """Return what failed when all are done: other threads look at the view until then.
+
+    A cancellation of the waiting task is put off until they are.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while any(not future.done() for future in futures):
+        try:
+            await asyncio.wait(futures)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    failures = [failure for future in futures if (failure := future.exception()) is not None]
+    if cancelled is not None:
+        raise cancelled
+    return failures
