@@ -174,6 +174,8 @@ def _check_lines(raw: bytes) -> None:
     lines = raw.count(b"\r\n")
     if raw.count(b"\n") != lines or raw.count(b"\r") != lines:
         _refuse("malformed request: lines must end with CRLF")
+    if raw.find(b"\r\n\r\n") != len(raw) - 4:
+        _refuse("malformed request: not one whole head")
     if b"\r\n " in raw or b"\r\n\t" in raw:
         _refuse("malformed request: folded header lines are not accepted")
     if lines > limits.HEADER_COUNT_MAX + 2:
@@ -334,12 +336,12 @@ def render_head(
             _check_name(name)
         parts.append(b"%b: %b\r\n" % (name, value))
     parts.append(b"Date: %b\r\n" % date)
+    if close:
+        parts.append(b"Connection: close\r\n")
     if length is not None:
         parts.append(b"Content-Length: %d\r\n" % length)
     elif chunked:
         parts.append(b"Transfer-Encoding: chunked\r\n")
-    if close:
-        parts.append(b"Connection: close\r\n")
     parts.append(b"\r\n")
     head = b"".join(parts)
     # One CR and one LF for each line: more means that a value brought its own.
