@@ -20,7 +20,7 @@ def extension(pyx: Path) -> Extension:
         [str(pyx), *kernels],
         include_dirs=[str(NATIVE)],
         depends=[str(path) for path in NATIVE.glob("*.h")],
-        extra_compile_args=["-O2", "-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+        extra_compile_args=["-O3", "-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter"],
     )
 
 

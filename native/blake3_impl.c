@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "blake3_rounds.h"
+#include "machine.h"
 
 /* The tree is built in runs of RUN chunks. A whole run is a complete subtree of its own, because
  * RUN is a power of two; within a run, level after level is reduced in pairs, and an odd last
@@ -60,24 +61,31 @@ static void compress(uint32_t h[8], const uint8_t block[BLOCK], uint32_t size, u
 #undef ROTR
 #undef G
 
-#if defined(__x86_64__)
+#if SIDEGATE_X86
 
 #include <immintrin.h>
 
-#define LANES 8
+#include "transpose.h"
 
-#define LANES_NAME avx2_many
+#define LANES_NAME avx2_8
 #define LANES_TARGET "avx2"
+#define LANES_WIDTH 8
 #define LANES_ROTATE 0
 #include "blake3_lanes.h"
-#undef LANES_NAME
-#undef LANES_TARGET
-#undef LANES_ROTATE
 
-#define LANES_NAME avx512_many
+#define LANES_NAME avx512_8
 #define LANES_TARGET "avx2,avx512f,avx512vl"
+#define LANES_WIDTH 8
 #define LANES_ROTATE 1
 #include "blake3_lanes.h"
+
+#define LANES_NAME avx512_16
+#define LANES_TARGET "avx2,avx512f,avx512vl"
+#define LANES_WIDTH 16
+#define LANES_ROTATE 1
+#include "blake3_lanes.h"
+
+#define LANES_MAX 16
 
 int blake3_can(int kernel) {
     switch (kernel) {
@@ -137,34 +145,64 @@ static void parent_cv(const hasher *self, const uint8_t pair[2 * CV], uint32_t r
     store_cv(out, h);
 }
 
-#if defined(__x86_64__)
-static void many(const hasher *self, const uint8_t *data, size_t stride, int blocks,
+#if SIDEGATE_X86
+/* Compress 2 to LANES_MAX inputs side by side; what is not there repeats the first. `out` has room
+ * for `count`. The last input may be shorter: by `missing` bytes, which are zeros in memory. */
+static void many(const hasher *self, const uint8_t **in, size_t count, int blocks,
                  uint64_t counter, uint32_t step, uint32_t flags, uint32_t first, uint32_t last,
-                 uint8_t *out) {
-    if (self->kernel == BLAKE3_AVX512)
-        avx512_many(self->key, data, stride, blocks, counter, step, flags, first, last, out);
+                 size_t missing, uint8_t *out) {
+    uint8_t cvs[LANES_MAX * CV];
+    const size_t size = (size_t)blocks * BLOCK - missing;
+    const int odd = missing > 0 ? (int)count - 1 : -1;
+    const int odd_block = (int)((size - 1) / BLOCK);
+    const uint32_t odd_tail = (uint32_t)(size - (size_t)odd_block * BLOCK);
+    for (size_t i = count; i < LANES_MAX; i++) in[i] = in[0];
+    if (self->kernel == BLAKE3_AVX2)
+        avx2_8(self->key, in, blocks, counter, step, flags, first, last, odd, odd_block, odd_tail,
+               cvs);
+    else if (count <= 8)
+        avx512_8(self->key, in, blocks, counter, step, flags, first, last, odd, odd_block,
+                 odd_tail, cvs);
     else
-        avx2_many(self->key, data, stride, blocks, counter, step, flags, first, last, out);
+        avx512_16(self->key, in, blocks, counter, step, flags, first, last, odd, odd_block,
+                  odd_tail, cvs);
+    memcpy(out, cvs, count * CV);
+}
+
+/* Inputs that go side by side when `left` are left: two lanes already beat the portable code. */
+static size_t batch_of(const hasher *self, size_t left) {
+    const size_t width = self->kernel == BLAKE3_AVX512 ? 16 : 8;
+    return self->kernel == BLAKE3_PORTABLE || left < 2 ? 0 : left < width ? left : width;
 }
 #endif
 
 /* Chaining values of the chunks of a run, of at least one byte; returns how many. */
 static size_t leaves(const hasher *self, const uint8_t *data, size_t size, uint64_t counter,
                      uint8_t *out) {
-    size_t count = 0;
-#if defined(__x86_64__)
-    if (self->kernel != BLAKE3_PORTABLE) {
-        for (; size >= LANES * CHUNK; size -= LANES * CHUNK, data += LANES * CHUNK, count += LANES)
-            many(self, data, CHUNK, CHUNK / BLOCK, counter + count, 1, KEYED_HASH, CHUNK_START,
-                 CHUNK_END, out + count * CV);
+    const size_t count = (size + CHUNK - 1) / CHUNK;
+    size_t done = 0;
+#if SIDEGATE_X86
+    const uint8_t *in[LANES_MAX];
+    uint8_t padded[CHUNK];
+    size_t batch;
+    while ((batch = batch_of(self, count - done)) > 0) {
+        size_t missing = 0;
+        for (size_t i = 0; i < batch; i++) in[i] = data + (done + i) * CHUNK;
+        if ((done + batch) * CHUNK > size) {
+            missing = (done + batch) * CHUNK - size;
+            memcpy(padded, in[batch - 1], CHUNK - missing);
+            memset(padded + CHUNK - missing, 0, missing);
+            in[batch - 1] = padded;
+        }
+        many(self, in, batch, CHUNK / BLOCK, counter + done, 1, KEYED_HASH, CHUNK_START, CHUNK_END,
+             missing, out + done * CV);
+        done += batch;
     }
 #endif
-    while (size > 0) {
-        const size_t take = size < CHUNK ? size : CHUNK;
-        chunk_cv(self, data, take, counter + count, 0, out + count * CV);
-        data += take;
-        size -= take;
-        count++;
+    for (; done < count; done++) {
+        const size_t left = size - done * CHUNK;
+        chunk_cv(self, data + done * CHUNK, left < CHUNK ? left : CHUNK, counter + done, 0,
+                 out + done * CV);
     }
     return count;
 }
@@ -173,11 +211,13 @@ static size_t leaves(const hasher *self, const uint8_t *data, size_t size, uint6
 static size_t ascend(const hasher *self, uint8_t *cvs, size_t count) {
     const size_t pairs = count / 2;
     size_t done = 0;
-#if defined(__x86_64__)
-    if (self->kernel != BLAKE3_PORTABLE) {
-        for (; pairs - done >= LANES; done += LANES)
-            many(self, cvs + done * 2 * CV, 2 * CV, 1, 0, 0, KEYED_HASH | PARENT, 0, 0,
-                 cvs + done * CV);
+#if SIDEGATE_X86
+    const uint8_t *in[LANES_MAX];
+    size_t batch;
+    while ((batch = batch_of(self, pairs - done)) > 0) {
+        for (size_t i = 0; i < batch; i++) in[i] = cvs + (done + i) * 2 * CV;
+        many(self, in, batch, 1, 0, 0, KEYED_HASH | PARENT, 0, 0, 0, cvs + done * CV);
+        done += batch;
     }
 #endif
     for (; done < pairs; done++) parent_cv(self, cvs + done * 2 * CV, 0, cvs + done * CV);

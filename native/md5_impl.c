@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "machine.h"
 #include "md5_steps.h"
 
 #define BLOCK 64
@@ -102,17 +103,16 @@ void md5_finish(const md5_state *state, uint8_t out[16]) {
     for (int i = 0; i < 4; i++) store32(out + 4 * i, h[i]);
 }
 
-#if defined(__x86_64__)
+#if SIDEGATE_X86
 
 #include <immintrin.h>
+
+#include "transpose.h"
 
 #define LANES_NAME avx2_blocks
 #define LANES_TARGET "avx2"
 #define LANES_TERNARY 0
 #include "md5_lanes.h"
-#undef LANES_NAME
-#undef LANES_TARGET
-#undef LANES_TERNARY
 
 #define LANES_NAME avx512vl_blocks
 #define LANES_TARGET "avx2,avx512f,avx512vl"
@@ -217,7 +217,7 @@ int md5_can(int kernel) { return kernel == MD5_SCALAR; }
 #endif
 
 void md5_update_many(int kernel, const md5_job *jobs, size_t count, uint8_t *taken) {
-#if defined(__x86_64__)
+#if SIDEGATE_X86
     if (kernel != MD5_SCALAR && count > 1) {
         vector_many(kernel, jobs, count, taken);
         return;

@@ -27,26 +27,6 @@
     f(a, b, c, d); \
     a = _mm256_add_epi32(ROTL(a, s), b);
 
-/* Rows of eight words each to columns: out[k] lane i = in[i] word k. */
-#define TRANSPOSE(out, in) \
-    do { \
-        __m256i t_[8], u_[8]; \
-        for (int i_ = 0; i_ < 4; i_++) { \
-            t_[2 * i_] = _mm256_unpacklo_epi32(in[2 * i_], in[2 * i_ + 1]); \
-            t_[2 * i_ + 1] = _mm256_unpackhi_epi32(in[2 * i_], in[2 * i_ + 1]); \
-        } \
-        for (int i_ = 0; i_ < 2; i_++) { \
-            u_[4 * i_] = _mm256_unpacklo_epi64(t_[4 * i_], t_[4 * i_ + 2]); \
-            u_[4 * i_ + 1] = _mm256_unpackhi_epi64(t_[4 * i_], t_[4 * i_ + 2]); \
-            u_[4 * i_ + 2] = _mm256_unpacklo_epi64(t_[4 * i_ + 1], t_[4 * i_ + 3]); \
-            u_[4 * i_ + 3] = _mm256_unpackhi_epi64(t_[4 * i_ + 1], t_[4 * i_ + 3]); \
-        } \
-        for (int i_ = 0; i_ < 4; i_++) { \
-            (out)[i_] = _mm256_permute2x128_si256(u_[i_], u_[i_ + 4], 0x20); \
-            (out)[i_ + 4] = _mm256_permute2x128_si256(u_[i_], u_[i_ + 4], 0x31); \
-        } \
-    } while (0)
-
 __attribute__((target(LANES_TARGET))) static void LANES_NAME(
     uint32_t h[4][8], const uint8_t *const data[8], size_t blocks) {
     __m256i a = _mm256_loadu_si256((const __m256i *)h[0]);
@@ -59,7 +39,7 @@ __attribute__((target(LANES_TARGET))) static void LANES_NAME(
         for (int half = 0; half < 2; half++) {
             for (int i = 0; i < 8; i++)
                 rows[i] = _mm256_loadu_si256((const __m256i *)(data[i] + at + 32 * half));
-            TRANSPOSE(m + 8 * half, rows);
+            TRANSPOSE8(m + 8 * half, rows);
         }
         MD5_STEPS
         a = _mm256_add_epi32(a, a0);
@@ -73,10 +53,12 @@ __attribute__((target(LANES_TARGET))) static void LANES_NAME(
     _mm256_storeu_si256((__m256i *)h[3], d);
 }
 
+#undef LANES_NAME
+#undef LANES_TARGET
+#undef LANES_TERNARY
 #undef ROTL
 #undef F
 #undef G
 #undef H
 #undef I
 #undef STEP
-#undef TRANSPOSE
