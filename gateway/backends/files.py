@@ -74,12 +74,8 @@ class Files(Protocol):
         """Return where data begins at or after `offset`, or None when only holes follow."""
         ...
 
-    def map(self, handle: Handle, length: int) -> mmap.mmap:
-        """Map the first `length` bytes, read-only.
-
-        Raises:
-            Corrupt(DAMAGED): the file is shorter than that.
-        """
+    def map(self, handle: Handle) -> mmap.mmap:
+        """Map the whole of a file as long as it is now (a byte or more), read-only."""
         ...
 
     def stat(self, path: str) -> Stat | None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from gateway.backends.files import Handle, Mode, Stat
-from gateway.errors import Conflict, Corrupt, NotFound, Reason, Unavailable
+from gateway.errors import Conflict, NotFound, Reason, Unavailable
 
 _FLAGS = {
     Mode.READ: os.O_RDONLY,
@@ -129,15 +129,10 @@ class LocalFiles:
                 return None
             return offset
 
-    def map(self, handle: Handle, length: int) -> mmap.mmap:
-        """Map the first `length` bytes, read-only."""
+    def map(self, handle: Handle) -> mmap.mmap:
+        """Map the whole of a file, read-only."""
         with _translated("map", f"handle {handle}"):
-            size = os.fstat(handle).st_size
-            if size < length:
-                raise Corrupt(
-                    Reason.DAMAGED, f"a file has {size} bytes where {length} were written"
-                )
-            return mmap.mmap(handle, length, mmap.MAP_SHARED, mmap.PROT_READ)
+            return mmap.mmap(handle, 0, mmap.MAP_SHARED, mmap.PROT_READ)
 
     def stat(self, path: str) -> Stat | None:
         """Return sizes of a file, or None when there is none."""

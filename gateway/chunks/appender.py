@@ -116,7 +116,7 @@ class Appender:
             files.close(buffered)
             _discard(files, path)
             raise
-        segment = Segment(files, path, superblock, size_max)
+        segment = Segment(files, path, superblock)
         chain = Chain.begin(block)
         return cls(files, directory, segment, chain, (handle, buffered), size_max)
 
@@ -144,7 +144,6 @@ class Appender:
         except BaseException:
             files.close(buffered)
             raise
-        segment.map_size = max(size_max, chain.end)
         return cls(files, directory, segment, chain, (handle, buffered), size_max)
 
     def failed(self) -> bool:

@@ -22,7 +22,7 @@ from gateway.chunks.appender import Chain, pack_name, segment_name
 from gateway.chunks.pack import BLOCK, Header, Location, Record, Superblock, Trailer
 from gateway.chunks.segment import Damage, Segment
 from gateway.errors import Corrupt, Reason
-from gateway.limits import KIB, MIB, SEGMENT_SIZE_MAX
+from gateway.limits import KIB, MIB
 
 _READ = 64 * KIB
 
@@ -163,7 +163,7 @@ def _believe(
     spans = pack.decode_spans(table, trailer)
     if spans is None:
         return None
-    segment = Segment(files, path, superblock, trailer.footer_offset)
+    segment = Segment(files, path, superblock)
     for span in spans:
         segment.add(span)
     return Found(segment, trailer=trailer)
@@ -206,7 +206,7 @@ def scan(
     `durable` is how far its log reached when it was last closed: extents before were verified
     then, so their payload is not read again here; a log that ends before is damaged.
     """
-    segment = Segment(files, path, superblock, min(size, SEGMENT_SIZE_MAX))
+    segment = Segment(files, path, superblock)
     name = segment.name
     chain = Chain.begin(pack.encode_superblock(superblock))
     scanner = _Scanner(files, handle, size, superblock)

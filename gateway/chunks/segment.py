@@ -51,16 +51,13 @@ class Segment:
         files: Files,
         path: str,
         superblock: Superblock,
-        map_size: int,
-        handle: Handle | None = None,
     ) -> None:
         self.path = path
         self.superblock = superblock
-        self.map_size = map_size  # how much of the file is mapped, at the first read
         self.damage: list[Damage] = []
         self.payload_bytes = 0
         self._files = files
-        self._handle = handle
+        self._handle: Handle | None = None
         self._map: mmap.mmap | None = None
         self._view: memoryview | None = None
         self._starts = array("I")  # where each payload begins in the file
@@ -139,9 +136,11 @@ class Segment:
         if crc != self._crcs[number]:
             what = f"the checksum of {size} bytes is {crc:08x}, not {self._crcs[number]:08x}"
             raise self._condemn(number, start, what)
-        if self._view is None:
-            self._map = self._files.map(handle, self.map_size)
+        if self._view is None or len(self._view) < start + size:
+            self._map = self._files.map(handle)
             self._view = memoryview(self._map)
+            if len(self._view) < start + size:
+                raise self._condemn(number, start, "the file was cut while it was read")
         self._verified[number] = 1
 
     def _condemn(self, number: int, offset: int, what: str) -> Corrupt:
