@@ -23,7 +23,7 @@ from typing import NamedTuple, NoReturn
 from gateway import limits
 from gateway.errors import Denied, Invalid, Reason
 from gateway.wire.checksums import malformed_trailer
-from gateway.wire.http import Decoded
+from gateway.wire.http import Decoded, find_line_end
 from gateway.wire.payload import PayloadMode
 
 _HEX_DIGITS = frozenset(b"0123456789abcdefABCDEF")
@@ -120,6 +120,9 @@ class AwsChunkedDecoder:
                 self._left -= size
                 if not self._left:
                     self._end_chunk()
+                    if end - position >= 2 and view[position] == 13 and view[position + 1] == 10:
+                        position += 2
+                        self._state = _State.HEADER
             elif self._state is _State.TRAILER:
                 self._line += view[position:end]
                 if len(self._line) > limits.TRAILER_SIZE_MAX:
@@ -153,8 +156,7 @@ class AwsChunkedDecoder:
         """Take bytes up to the end of a line, and act on it when it is whole."""
         bound = 2 if self._state is _State.DATA_END else limits.CHUNK_HEADER_SIZE_MAX
         room = bound - len(self._line)
-        piece = bytes(view[position : min(end, position + room)])
-        newline = piece.find(b"\n")
+        piece, newline = find_line_end(view, position, min(end, position + room))
         if newline < 0:
             if len(piece) == room:
                 _incomplete("a chunk header is too long, or a chunk does not end where it should")

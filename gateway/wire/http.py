@@ -44,6 +44,7 @@ _DIGITS = frozenset(b"0123456789")
 _HEX_DIGITS = frozenset(b"0123456789abcdefABCDEF")
 _CHUNK_SIZE_DIGITS_MAX = 16  # 2^64; no body is longer
 _LENGTH_DIGITS_MAX = 19
+_LINE_SIZE_USUAL = 128  # a chunk header with its signature fits
 
 
 class Framing(enum.Enum):
@@ -210,6 +211,19 @@ def _framing(lengths: list[bytes], codings: int, current: bool) -> tuple[Framing
 # --- chunked request bodies --------------------------------------------------------------------
 
 
+def find_line_end(view: memoryview, start: int, end: int) -> tuple[bytes, int]:
+    """Return bytes from `start` on, and where in them the first LF is, or -1 when there is none.
+
+    Without an LF the bytes are all up to `end`.
+    """
+    piece = bytes(view[start : min(end, start + _LINE_SIZE_USUAL)])
+    newline = piece.find(b"\n")
+    if newline < 0 and start + len(piece) < end:
+        piece = bytes(view[start:end])
+        newline = piece.find(b"\n")
+    return piece, newline
+
+
 class _State(enum.Enum):
     SIZE = 0
     DATA = 1
@@ -258,14 +272,16 @@ class ChunkedDecoder:
             self._left -= size
             if not self._left:
                 self._state = _State.DATA_END
+                if end - position >= 2 and view[position] == 13 and view[position + 1] == 10:
+                    position += 2
+                    self._state = _State.SIZE
         return Decoded(out, position, self._state is _State.DONE)
 
     def _read_line(self, view: memoryview, position: int, end: int) -> int:
         """Take bytes up to the end of a line, and act on it when it is whole."""
         bound = 2 if self._state is _State.DATA_END else limits.CHUNK_HEADER_SIZE_MAX
         room = bound - len(self._line)
-        piece = bytes(view[position : min(end, position + room)])
-        newline = piece.find(b"\n")
+        piece, newline = find_line_end(view, position, min(end, position + room))
         if newline < 0:
             if len(piece) == room:
                 _refuse("malformed chunked body: a line is too long")

@@ -168,6 +168,8 @@ def parse_authorization(value: bytes) -> Authorization:
         _malformed("it needs Credential, SignedHeaders and Signature.")
     if len(signature) != _SIGNATURE_SIZE or not _HEX_DIGITS.issuperset(signature):
         _malformed("the Signature is not 64 hex digits.")
+    if signed.count(b";") >= limits.HEADER_COUNT_MAX:
+        _malformed("SignedHeaders names too many headers.")
     access_key, date, region = _parse_credential(credential)
     return Authorization(access_key, date, region, signed.lower().split(b";"), signature)
 
@@ -321,12 +323,13 @@ def _request_date(request: Request, authorization: Authorization, now_ms: int) -
 
 def _check_signed(request: Request, signed_headers: Sequence[bytes]) -> None:
     """Refuse headers that change what a request means and are not covered by the signature."""
+    signed = frozenset(signed_headers)
     unsigned = [
         name
         for name in request.index
-        if name not in signed_headers and (name.startswith(b"x-amz-") or name == b"host")
+        if name not in signed and (name.startswith(b"x-amz-") or name == b"host")
     ]
-    if b"host" not in signed_headers and b"host" not in unsigned:
+    if b"host" not in signed and b"host" not in unsigned:
         unsigned.append(b"host")
     if unsigned:
         names = ", ".join(_text(name) for name in unsigned)

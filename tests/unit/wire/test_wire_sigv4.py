@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wire_corpus import ACCESS_KEY, SECRET, captured, request_of, secret_of
 
+from gateway import limits
 from gateway.errors import Denied, Invalid, SidegateError, Unsupported
 from gateway.wire.dates import parse_amz_date, parse_http_date
 from gateway.wire.payload import PayloadMode
@@ -286,6 +287,7 @@ def authorization(**changes: str | None) -> str:
         authorization(SignedHeaders=None),
         authorization(Signature=None),
         authorization(Signature="00"),
+        authorization(SignedHeaders="host" + ";a" * limits.HEADER_COUNT_MAX),
         authorization(Signature="g" * 64),
         authorization(Credential="AK/2026112/r/s3/aws4_request"),
         authorization(Credential="AK/20261121/r/ec2/aws4_request"),
