@@ -52,7 +52,7 @@ BUCKET_NAME_MAX = 255
 CLOCK_SKEW_MAX_S = 15 * 60  # S3
 PRESIGN_EXPIRES_MAX_S = 7 * 24 * 3600  # S3
 CHUNK_HEADER_SIZE_MAX = 1 * KIB  # aws-chunked: one size line
-TRAILER_SIZE_MAX = 8 * KIB
+TRAILER_SIZE_MAX = 8 * KIB  # a checksum and a signature take 200 bytes
 
 # --- store -------------------------------------------------------------------------------------
 CHUNK_SIZE_MIN = 32 * KIB

@@ -69,6 +69,7 @@ class Head(NamedTuple):
     length: int | None
     expect_continue: bool
     keep_alive: bool
+    version: bytes = b"1.1"  # or 1.0
 
 
 class Decoded(NamedTuple):
@@ -164,6 +165,7 @@ def parse_head(data: bytes | bytearray | memoryview) -> Head:
         length,
         current and length != 0 and expect == b"100-continue",
         current and b"close" not in (option.strip() for option in connection_options.split(b",")),
+        event.http_version,
     )
 
 

