@@ -125,7 +125,7 @@ SCOPE = Table(
         "last_write": "INTEGER",
     },
     ("id",),
-    indexes={"by_auto": ("auto", "started")},
+    indexes={"by_auto": ("auto", "started"), "by_commit": ("commit_id",)},
 )
 
 # A staged row: an object record, or NULL for a deletion.
