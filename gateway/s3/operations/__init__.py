@@ -1,1 +1,1 @@
-"""One module for each group of S3 operations."""
+"""The operations of S3, one module a group; `handler` has the table that names them."""

@@ -1,0 +1,168 @@
+"""GetObject and HeadObject: the same answer, with and without its bytes.
+
+HEAD honours Range, since TensorFlow's transfer manager sizes its buffer by the Content-Length of a
+ranged HEAD. Preconditions come before the range (RFC 9110, 13.2.2). A checksum is sent only with a
+whole body and only when asked for: clients verify it against what they received.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NoReturn
+
+from gateway.limits import PART_NUMBER_MAX
+from gateway.s3.attributes import OVERRIDES, object_headers
+from gateway.s3.context import Context
+from gateway.s3.documents import checksum_text
+from gateway.s3.errors import S3Error
+from gateway.versions.model import ObjectRecord
+from gateway.wire.conditions import Outcome, ReadConditions, parse_etag
+from gateway.wire.dates import format_http_date, parse_http_date
+from gateway.wire.messages import Response
+from gateway.wire.ranges import (
+    FULL,
+    UNSATISFIABLE,
+    ByteRange,
+    Selection,
+    content_range,
+    parse_range,
+    unsatisfied_content_range,
+)
+
+_ACCEPT_RANGES = (b"Accept-Ranges", b"bytes")
+
+
+async def get_object(context: Context) -> Response:
+    """Answer GetObject."""
+    context.check_version()
+    view = await context.view()
+    info = await context.versions.head(view, context.key)
+    response, start, end = _describe(context, info.record)
+    if end > start:
+        response.body = await context.versions.open(view, info, start, end)
+    return response
+
+
+async def head_object(context: Context) -> Response:
+    """Answer HeadObject."""
+    context.check_version()
+    info = await context.versions.head(await context.view(), context.key)
+    return _describe(context, info.record)[0]
+
+
+def _describe(context: Context, record: ObjectRecord) -> tuple[Response, int, int]:
+    """Return the answer without its body, and which bytes the body has."""
+    header = context.request.index.get
+    etag = record.etag()
+    validators = [
+        (b"ETag", b'"%b"' % etag.encode("ascii")),
+        (b"Last-Modified", _http_date(record.mtime_ms // 1000)),
+    ]
+    conditions = ReadConditions.parse(header)
+    if conditions is not None:
+        outcome = conditions.evaluate(etag, record.mtime_ms, context.now_ms)
+        if outcome is Outcome.NOT_MODIFIED:
+            return Response(304, validators), 0, 0
+        if outcome is Outcome.FAILED:
+            raise S3Error("PreconditionFailed", xml={"Condition": failed_condition(conditions)})
+    size = record.size
+    selected = _select(context, record, etag)
+    headers = [*validators, _ACCEPT_RANGES, *object_headers(record)]
+    if context.target.pairs:
+        _override(context, headers)
+    if isinstance(selected, ByteRange):
+        headers.append((b"Content-Range", content_range(selected, size)))
+        length = selected.end - selected.start
+        return Response(206, headers, None, length), selected.start, selected.end
+    mode = header(b"x-amz-checksum-mode")
+    if mode is not None and mode.lower() == b"enabled":
+        headers += checksum_headers(record)
+    return Response(200, headers, None, size), 0, size
+
+
+def checksum_headers(record: ObjectRecord) -> list[tuple[bytes, bytes]]:
+    """Return the x-amz-checksum-* headers of an object."""
+    out: list[tuple[bytes, bytes]] = []
+    for checksum in record.checksums:
+        name = b"x-amz-checksum-" + checksum.algorithm.lower().encode("ascii")
+        out.append((name, checksum_text(checksum, record.parts).encode("ascii")))
+    if record.checksums:
+        out.append((b"x-amz-checksum-type", record.checksums[0].kind.encode("ascii")))
+    return out
+
+
+def failed_condition(conditions: ReadConditions) -> str:
+    """Return which of the conditions it was that can fail."""
+    if conditions.if_match is not None:
+        return "If-Match"
+    return (
+        "If-Unmodified-Since" if conditions.if_unmodified_since_ms is not None else "If-None-Match"
+    )
+
+
+def _select(context: Context, record: ObjectRecord, etag: str) -> ByteRange | Selection:
+    header = context.request.index.get
+    value = header(b"range")
+    if context.target.pairs and b"partNumber" in context.target:
+        if value is not None:
+            raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query")
+        return _select_part(context, record)
+    if value is None or not _range_stands(header(b"if-range"), etag, record.mtime_ms):
+        return FULL
+    selected = parse_range(value, record.size)
+    if selected is UNSATISFIABLE:
+        raise S3Error(
+            "InvalidRange",
+            xml={
+                "RangeRequested": value.decode("latin-1"),
+                "ActualObjectSize": str(record.size),
+            },
+            headers=((b"Content-Range", unsatisfied_content_range(record.size)),),
+        )
+    return selected
+
+
+def _range_stands(if_range: bytes | None, etag: str, mtime_ms: int) -> bool:
+    """Tell whether an If-Range lets the Range count (RFC 9110, 13.1.5: compared strongly)."""
+    if if_range is None:
+        return True
+    date_ms = parse_http_date(if_range)
+    if date_ms is not None:
+        return date_ms == mtime_ms // 1000 * 1000
+    text = if_range.decode("latin-1").strip()
+    return not text.startswith("W/") and parse_etag(text) == etag
+
+
+def _select_part(context: Context, record: ObjectRecord) -> ByteRange | Selection:
+    """Return the bytes of one part; an object of one request is its own part 1."""
+    number = context.number(b"partNumber", 1, least=1, most=PART_NUMBER_MAX)
+    if number > max(1, record.parts):
+        raise S3Error(
+            "InvalidPartNumber",
+            xml={
+                "PartNumberRequested": str(number),
+                "ActualPartCount": str(max(1, record.parts)),
+            },
+        )
+    if record.parts > 1:
+        _no_part()
+    return ByteRange(0, record.size) if record.size else FULL
+
+
+def _no_part() -> NoReturn:
+    raise S3Error(
+        "NotImplemented", "Reading one part of an object by partNumber is not implemented."
+    )
+
+
+def _override(context: Context, headers: list[tuple[bytes, bytes]]) -> None:
+    for name, value in context.target.pairs:
+        shown = OVERRIDES.get(name)
+        if shown is not None:
+            headers[:] = [entry for entry in headers if entry[0] != shown]
+            headers.append((shown, value))
+
+
+@lru_cache(maxsize=4096)
+def _http_date(second: int) -> bytes:
+    return format_http_date(second * 1000).encode("ascii")
