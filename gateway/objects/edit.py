@@ -243,7 +243,7 @@ class _Splitter:
             if draft is not None:
                 yield draft
 
-    def _extend(self, keys: list[bytes], values: list[bytes]) -> None:
+    def _extend(self, keys: Sequence[bytes], values: list[bytes]) -> None:
         """Take entries after none of which a node ends."""
         self._size += sum(map(len, keys)) + sum(map(len, values)) + ENTRY_OVERHEAD * len(keys)
         self._keys += keys

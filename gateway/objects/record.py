@@ -17,7 +17,7 @@ A record is a value: those handed out by a tree may be shared, so change one wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -189,11 +189,11 @@ class ObjectRecord:
         )
 
 
-def peek_size(data: bytes) -> int:
-    """Return the object's size in bytes from an encoded record, without decoding the rest."""
-    if data[:2] != b"\x01\x01" or len(data) < 3 or len(data) < 3 + data[2]:
-        raise Corrupt(Reason.DAMAGED, "an object record does not begin with its size")
-    return int.from_bytes(data[3 : 3 + data[2]], "little")
+def total_size(records: Iterable[bytes]) -> int:
+    """Return the sum of the objects' sizes, in bytes, from encoded records."""
+    # The size is the first field of all: version, tag, length, bytes.
+    number = int.from_bytes
+    return sum([number(data[3 : 3 + data[2]], "little") for data in records])
 
 
 def _split(data: bytes) -> dict[int, bytes]:

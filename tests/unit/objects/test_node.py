@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tree_nodes import MemoryNodes, record
 
-from gateway.errors import Corrupt, Invalid, Reason
+from gateway.errors import Corrupt, Invalid, Reason, TooLarge
 from gateway.objects.boundary import ends_node
-from gateway.objects.node import Node, decode_node, encode_node
+from gateway.objects.node import Node, decode_node, encode_node, find_in_leaf
 from gateway.objects.parts import Part, decode_parts, encode_parts
 from gateway.objects.record import ChecksumValue
 
@@ -35,14 +35,19 @@ KEYS = st.lists(
 @settings(deadline=None)
 @given(KEYS, st.data())
 def test_a_leaf_comes_back(keys, data):
-    values = [record(data.draw(st.integers(0, 2**63)), "n" * (len(key) % 7)) for key in keys]
+    values = [record(data.draw(st.integers(0, 2**57)), "n" * (len(key) % 7)) for key in keys]
     draft = encode_node(0, keys, values)
     node = decode_node(ID, draft.data)
-    assert node.keys == keys
+    assert node.keys == tuple(keys)
     assert node.values(0, len(keys)) == values
     assert [node.value(i) for i in range(len(keys))] == values
     assert (node.objects, node.bytes) == (draft.objects, draft.bytes)
     assert encode_node(0, node.keys, values).data == draft.data
+    for key, value in zip(keys, values, strict=True):
+        assert find_in_leaf(ID, draft.data, key) == value
+        for other in (key + b"\x00", key[:-1]):
+            if other not in keys:
+                assert find_in_leaf(ID, draft.data, other) is None
 
 
 @settings(deadline=None)
@@ -70,6 +75,8 @@ def test_damage_is_an_error_of_ours(keys, data):
     flipped[flip] ^= data.draw(st.integers(1, 255))
     for damaged in (good[:cut], good + b"x", bytes(flipped)):
         with contextlib.suppress(Corrupt):
+            find_in_leaf(ID, damaged, keys[-1])
+        with contextlib.suppress(Corrupt):
             decode_node(ID, damaged)
 
 
@@ -81,13 +88,13 @@ def test_keys_can_be_searched_in_place():
         "<2sBBBBHII", data
     )
     assert (magic, version, level, flags, restart, count) == (b"SN", 1, 0, 0, 16, 100)
-    restarts = struct.unpack_from("<7I", data, 16 + prefix)
-    at = 16 + prefix + 28
+    restarts = struct.unpack_from("<7I", data, 32 + prefix)
+    at = 32 + prefix + 28
     for index, offset in enumerate(restarts):
         shared, size = data[at + offset], data[at + offset + 1]
         rest = data[at + offset + 2 : at + offset + 2 + size]
         assert shared == 0
-        assert data[16 : 16 + prefix] + rest == keys[16 * index]
+        assert data[32 : 32 + prefix] + rest == keys[16 * index]
     ends = struct.unpack_from("<100I", data, at + block)
     values = data[at + block + 400 :]
     assert values[ends[41] : ends[42]] == record(42)
@@ -97,6 +104,8 @@ def test_a_key_too_long_is_refused():
     with pytest.raises(Invalid) as caught:
         encode_node(0, [b"k" * 65_536], [record()])
     assert caught.value.reason is Reason.KEY_TOO_LONG
+    with pytest.raises(TooLarge):
+        encode_node(0, [b"a", b"b"], [record(2**63)] * 2)
 
 
 def test_a_newer_node_is_refused_by_name():
