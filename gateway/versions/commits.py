@@ -303,7 +303,9 @@ class Commits:
         await self._finish(commit, message)
         return await self.inspect_commit(commit)
 
-    async def flush(self, repo: str, branch: BranchName) -> CommitInfo | None:
+    async def flush(
+        self, repo: str, branch: BranchName, message: str | None = None
+    ) -> CommitInfo | None:
         """Finish the automatic commit that is open on a branch, and return it.
 
         Returns None when none is open, or when it had changed nothing.
@@ -319,12 +321,14 @@ class Commits:
             opened = maybe_commit(row["open"])
             if opened is None or (await commit_row(rows, opened))["origin"] != "auto":
                 return None
-        return await self.finish_automatic(opened)
+        return await self.finish_automatic(opened, message)
 
-    async def finish_automatic(self, commit: CommitId) -> CommitInfo | None:
+    async def finish_automatic(
+        self, commit: CommitId, message: str | None = None
+    ) -> CommitInfo | None:
         """Finish an automatic commit; None when it was dropped, or was closed by someone else."""
         try:
-            recorded = await self._finish(commit, None)
+            recorded = await self._finish(commit, message)
         except (NotFound, Conflict) as error:
             if error.reason in {Reason.NO_SUCH_COMMIT, Reason.COMMIT_NOT_OPEN}:
                 return None

@@ -1,0 +1,502 @@
+"""Multipart uploads: parts stored once, completed without moving a byte.
+
+A part is stored like an object and named by a row; completing makes a manifest of the parts'
+manifests and stages the object like a put, in one unit that also closes the upload. An upload
+belongs to what its bucket meant when it began: a branch, or the scope of an open commit or a job.
+
+A completed upload is remembered for a while, so that a client that lost the answer gets the same
+one again. One that is abandoned is dropped after `limits.UPLOAD_AGE_MAX_S`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from gateway.errors import Conflict, Invalid, NotFound, Reason
+from gateway.ids import CommitId, UploadId, is_event_id
+from gateway.limits import UPLOAD_AGE_MAX_S
+from gateway.metadata.base import (
+    Delete,
+    DeleteWhere,
+    Expect,
+    Insert,
+    Op,
+    Put,
+    Row,
+    Snapshot,
+    Unit,
+    Update,
+)
+from gateway.metadata.schema import PART, UPLOAD
+from gateway.objects.parts import Part
+from gateway.objects.record import ObjectRecord
+from gateway.versions.completion import (
+    check_kind,
+    check_number,
+    check_size,
+    checksums_of,
+    chosen,
+    default_kind,
+    etag_of,
+    same_parts,
+)
+from gateway.versions.model import (
+    CompletedPart,
+    Condition,
+    ObjectAttributes,
+    PartInfo,
+    PartListing,
+    PutResult,
+    Source,
+    UploadInfo,
+    UploadListing,
+    check_key,
+)
+from gateway.versions.reading import (
+    Layers,
+    first_after,
+    layers_of,
+    must_write,
+    rolled_up,
+    successor,
+)
+from gateway.versions.rows import blob, maybe_commit, number, text
+from gateway.versions.staging import Change, Stager
+from gateway.versions.state import State
+from gateway.versions.views import BucketView
+
+REMEMBERED_S: Final = 24 * 3600  # a completed upload is kept so long for a repeat of its end
+STEP: Final = 256
+EXPIRE_STEP: Final = 100
+OPEN: Final = "open"
+COMPLETED: Final = "completed"
+
+
+def target_of(view: BucketView) -> tuple[str, str]:
+    """Return the branch and the scope that an upload through a view belongs to."""
+    if view.scope is not None:
+        return "", view.scope
+    return view.branch or "", view.commit or ""
+
+
+class Uploads:
+    """Uploads in progress."""
+
+    def __init__(self, state: State, stager: Stager) -> None:
+        self._state = state
+        self._stager = stager
+
+    async def create_upload(
+        self,
+        view: BucketView,
+        key: bytes,
+        attributes: ObjectAttributes,
+        checksum_algorithm: str = "",
+        checksum_kind: str = "",
+    ) -> UploadId:
+        """Begin an upload.
+
+        Args:
+            view: where to.
+            key: of the object.
+            attributes: of the object.
+            checksum_algorithm: announced for its parts; empty: none.
+            checksum_kind: FULL_OBJECT, COMPOSITE, or empty for the algorithm's own.
+
+        Raises:
+            Invalid(KEY_TOO_LONG | BAD_ARGUMENT): the key or the checksum cannot be.
+            Denied(READ_ONLY | PROTECTED): the view does not allow it.
+            NotFound(NO_SUCH_BUCKET): what the view showed is gone.
+        """
+        check_key(key)
+        state = self._state
+        checksum = ""
+        if checksum_algorithm:
+            kind = checksum_kind or default_kind(checksum_algorithm)
+            check_kind(checksum_algorithm, kind)
+            checksum = f"{checksum_algorithm} {kind}"
+        async with state.metadata.snapshot() as rows:
+            must_write(view, await layers_of(state, rows, view))
+        now = state.clock.now_ms()
+        record = ObjectRecord(
+            0,
+            now,
+            b"",
+            headers=attributes.headers,
+            metadata=attributes.metadata,
+            tags=attributes.tags,
+        )
+        upload = UploadId(state.new_id())
+        branch, scope = target_of(view)
+        await state.metadata.commit(
+            Unit(
+                [
+                    Insert(
+                        UPLOAD,
+                        {
+                            "id": upload,
+                            "repo": view.repo_id,
+                            "branch": branch,
+                            "scope": scope,
+                            "path": key,
+                            "attrs": record.encode(),
+                            "initiated": now,
+                            "checksum": checksum,
+                            "state": OPEN,
+                        },
+                    )
+                ]
+            )
+        )
+        return upload
+
+    async def _row(
+        self, rows: Snapshot, view: BucketView, key: bytes, upload: str, *, done: bool = False
+    ) -> Row:
+        row = await rows.get(UPLOAD, (upload,)) if is_event_id(upload) else None
+        if (
+            row is None
+            or row["path"] != key
+            or row["repo"] != view.repo_id
+            or (row["branch"], row["scope"]) != target_of(view)
+            or (row["state"] != OPEN and not done)
+        ):
+            raise NotFound(
+                Reason.NO_SUCH_UPLOAD,
+                f"there is no upload {upload!r} of {key!r} in bucket {view.name}",
+                upload=upload,
+            )
+        return row
+
+    async def find_upload(self, view: BucketView, key: bytes, upload: str) -> UploadInfo:
+        """Return an upload in progress.
+
+        Raises:
+            NotFound(NO_SUCH_UPLOAD): it is not there, or of another key or bucket.
+        """
+        async with self._state.metadata.snapshot() as rows:
+            return upload_of(await self._row(rows, view, key, upload))
+
+    async def put_part(
+        self, view: BucketView, key: bytes, upload: str, number_: int, source: Source
+    ) -> PartInfo:
+        """Store a part; one of the same number is replaced.
+
+        Raises:
+            Invalid(BAD_ARGUMENT): the number cannot be.
+            NotFound(NO_SUCH_UPLOAD): it is not there; also when it ended meanwhile.
+            Invalid: what the source's check found wrong.
+        """
+        check_number(number_)
+        state = self._state
+        async with state.metadata.snapshot() as rows:
+            must_write(view, await layers_of(state, rows, view))
+            await self._row(rows, view, key, upload)
+        written = await state.objects.write(view.domain, source)
+        record = ObjectRecord(
+            written.size,
+            state.clock.now_ms(),
+            written.md5,
+            content=written.content,
+            checksums=written.checksums,
+        )
+        await state.objects.durable(written.ticket)
+        unit = Unit(
+            [
+                Expect(UPLOAD, (upload,), {"state": OPEN}),
+                Put(
+                    PART,
+                    {
+                        "upload": upload,
+                        "number": number_,
+                        "record": record.encode(),
+                        "time": record.mtime_ms,
+                    },
+                ),
+            ]
+        )
+        try:
+            await state.metadata.commit(unit)
+        except Conflict as error:
+            raise NotFound(
+                Reason.NO_SUCH_UPLOAD, f"upload {upload} ended meanwhile", upload=upload
+            ) from error
+        return part_of(number_, record, written.new_bytes, written.dedup_bytes)
+
+    async def list_parts(
+        self, view: BucketView, key: bytes, upload: str, after: int = 0, limit: int = 1000
+    ) -> PartListing:
+        """Return a page of the parts stored, by number, beginning above `after`.
+
+        Raises:
+            NotFound(NO_SUCH_UPLOAD): it is not there.
+        """
+        async with self._state.metadata.snapshot() as rows:
+            row = await self._row(rows, view, key, upload)
+            found = await rows.scan(PART, (upload,), after=after, limit=limit + 1)
+        parts = [
+            part_of(number(part["number"]), ObjectRecord.decode(blob(part["record"])))
+            for part in found[:limit]
+        ]
+        last = parts[-1].number if parts else 0
+        return PartListing(parts, len(found) > limit > 0, last, upload_of(row))
+
+    async def list_uploads(
+        self,
+        view: BucketView,
+        prefix: bytes = b"",
+        delimiter: bytes = b"",
+        key_marker: bytes = b"",
+        id_marker: str = "",
+        limit: int = 1000,
+    ) -> UploadListing:
+        """Return a page of the uploads in progress, by key and then by id.
+
+        Args:
+            view: where.
+            prefix: of the keys.
+            delimiter: keys that hold it after the prefix are shown as one common prefix each.
+            key_marker: begin after this key; with `id_marker`, within it.
+            id_marker: begin after this upload of `key_marker`.
+            limit: uploads and common prefixes together.
+
+        Raises:
+            NotFound(NO_SUCH_BUCKET): what the view showed is gone.
+        """
+        page = UploadListing()
+        state = self._state
+        async with state.metadata.snapshot() as rows:
+            await layers_of(state, rows, view)
+            walk = _Walk(rows, (view.repo_id, *target_of(view)), successor(prefix))
+            if id_marker and key_marker.startswith(prefix):
+                start: bytes | None = key_marker
+                walk.place = (key_marker, id_marker)
+            else:
+                start = first_after(key_marker, prefix, delimiter)
+            if start is None or limit <= 0:
+                return page
+            count = 0
+            last: tuple[bytes, str] = (b"", "")
+            while (row := await walk.next(start)) is not None:
+                if count == limit:
+                    page.truncated = True
+                    page.next_key, page.next_id = last
+                    break
+                count += 1
+                info = upload_of(row)
+                above = rolled_up(info.key, prefix, delimiter)
+                if above is None:
+                    page.uploads.append(info)
+                    last = info.key, info.id
+                    start = info.key
+                    continue
+                page.prefixes.append(above)
+                last = above, ""
+                beyond = successor(above)
+                if beyond is None:
+                    break
+                start = beyond
+                walk.place = None
+        return page
+
+    async def complete_upload(
+        self,
+        view: BucketView,
+        key: bytes,
+        upload: str,
+        parts: Sequence[CompletedPart],
+        condition: Condition | None = None,
+        expected_checksums: Mapping[str, bytes] | None = None,
+        expected_size: int | None = None,
+    ) -> PutResult:
+        """Make the object of an upload from the parts listed, and end the upload.
+
+        Repeating it with the same parts gives the same answer for a day.
+
+        Raises:
+            NotFound(NO_SUCH_UPLOAD): it is not there.
+            Invalid(BAD_PART | BAD_PART_ORDER | PART_TOO_SMALL | BAD_ARGUMENT | BAD_DIGEST): the
+                list does not fit what is stored, or the object not what was promised of it.
+            PreconditionFailed, NotFound(NO_SUCH_KEY): the condition does not hold.
+            Denied(READ_ONLY | PROTECTED): the view does not allow it.
+        """
+        state = self._state
+        async with state.metadata.snapshot() as rows:
+            row = await self._row(rows, view, key, upload, done=True)
+            stored = await rows.scan(PART, (upload,))
+        if row["state"] == COMPLETED:
+            return _again(row, parts)
+        records = {
+            number(part["number"]): ObjectRecord.decode(blob(part["record"])) for part in stored
+        }
+        taken = chosen(parts, records)
+        in_order = [record for _, record in taken]
+        size = sum(record.size for record in in_order)
+        check_size(expected_size, size)
+        algorithm, _, kind = text(row["checksum"] or "").partition(" ")
+        checksums = checksums_of((algorithm, kind), in_order, expected_checksums or {})
+        content, ticket = await state.objects.concat(view.domain, in_order)
+        table, table_ticket = await state.objects.put_parts(
+            view.domain,
+            [Part(number_, r.size, r.md5, r.checksums) for number_, r in taken],
+        )
+        attributes = ObjectRecord.decode(blob(row["attrs"]))
+        record = ObjectRecord(
+            size,
+            state.clock.now_ms(),
+            etag_of(in_order),
+            len(taken),
+            content,
+            attributes.headers,
+            attributes.metadata,
+            attributes.tags,
+            checksums,
+            table,
+        )
+        await state.objects.durable(max(ticket, table_ticket))
+        data = record.encode()
+
+        async def recheck(rows: Snapshot, _layers: Layers) -> None:
+            await self._row(rows, view, key, upload)
+
+        def closing(commit: CommitId | None) -> list[Op]:
+            result = {"state": COMPLETED, "result": data, "commit_id": commit}
+            return [
+                Update(UPLOAD, (upload,), set=result, expect={"state": OPEN}),
+                DeleteWhere(PART, (upload,)),
+            ]
+
+        try:
+            commit = await self._stager.stage(
+                view, [Change(key, record)], condition, recheck, closing
+            )
+        except NotFound as error:
+            if error.reason is not Reason.NO_SUCH_UPLOAD:
+                raise
+            async with state.metadata.snapshot() as rows:  # another request may have completed it
+                row = await self._row(rows, view, key, upload, done=True)
+            return _again(row, parts)
+        return PutResult(record, commit)
+
+    async def abort_upload(self, view: BucketView, key: bytes, upload: str) -> None:
+        """Drop an upload and its parts.
+
+        Raises:
+            NotFound(NO_SUCH_UPLOAD): it is not there.
+        """
+        async with self._state.metadata.snapshot() as rows:
+            await self._row(rows, view, key, upload)
+        await self._state.metadata.commit(
+            Unit([Delete(UPLOAD, (upload,)), DeleteWhere(PART, (upload,))])
+        )
+
+    async def expire(self) -> None:
+        """Drop uploads abandoned, and forget those completed, long ago."""
+        now = self._state.clock.now_ms()
+        for state, age_s in ((OPEN, UPLOAD_AGE_MAX_S), (COMPLETED, REMEMBERED_S)):
+            while True:
+                async with self._state.metadata.snapshot() as rows:
+                    found = await rows.scan(
+                        UPLOAD,
+                        (state,),
+                        index="by_state",
+                        until=now - age_s * 1000,
+                        limit=EXPIRE_STEP,
+                    )
+                unit = Unit()
+                for row in found:
+                    unit.add(Delete(UPLOAD, (row["id"],)), DeleteWhere(PART, (row["id"],)))
+                if found:
+                    await self._state.metadata.commit(unit)
+                if len(found) < EXPIRE_STEP:
+                    break
+
+
+def _again(row: Row, parts: Sequence[CompletedPart]) -> PutResult:
+    """Return the answer of an upload that was completed before."""
+    record = ObjectRecord.decode(blob(row["result"]))
+    if not same_parts(parts, record):
+        raise Invalid(Reason.BAD_PART, "the upload was completed with other parts")
+    return PutResult(record, maybe_commit(row["commit_id"]))
+
+
+def upload_of(row: Row) -> UploadInfo:
+    """Return an upload in progress."""
+    attributes = ObjectRecord.decode(blob(row["attrs"]))
+    algorithm, _, kind = text(row["checksum"] or "").partition(" ")
+    return UploadInfo(
+        UploadId(text(row["id"])),
+        blob(row["path"]),
+        number(row["initiated"]),
+        attributes.headers.get("x-amz-storage-class", "STANDARD"),
+        algorithm,
+        kind,
+    )
+
+
+def part_of(
+    number_: int, record: ObjectRecord, new_bytes: int = 0, dedup_bytes: int = 0
+) -> PartInfo:
+    """Return a stored part."""
+    return PartInfo(
+        number_,
+        record.size,
+        record.md5.hex(),
+        record.mtime_ms,
+        record.checksums,
+        new_bytes,
+        dedup_bytes,
+    )
+
+
+class _Walk:
+    """The open uploads of one target in order, from a key on."""
+
+    def __init__(self, rows: Snapshot, target: tuple[str, ...], until: bytes | None) -> None:
+        self._rows = rows
+        self._target = target
+        self._until = until
+        self._ready: list[Row] = []
+        self.place: tuple[bytes, str] | None = None  # the upload last seen
+
+    async def next(self, start: bytes) -> Row | None:
+        """Return the next upload: after the place, or at `start` or after it."""
+        while True:
+            while self._ready:
+                row = self._ready.pop()
+                if blob(row["path"]) < start:
+                    continue
+                self.place = blob(row["path"]), text(row["id"])
+                if row["state"] == OPEN:
+                    return row
+            found = await self._page(start)
+            if not found:
+                return None
+            self._ready = list(reversed(found))
+
+    async def _page(self, start: bytes) -> Sequence[Row]:
+        """Read ahead: the rest of the key at hand first, then the keys after it."""
+        if self.place is None:
+            return await self._rows.scan(
+                UPLOAD,
+                self._target,
+                index="by_target",
+                start=start,
+                until=self._until,
+                limit=STEP,
+            )
+        key, upload = self.place
+        found = await self._rows.scan(
+            UPLOAD, (*self._target, key), index="by_target", after=upload, limit=STEP
+        )
+        if found:
+            return found
+        return await self._rows.scan(
+            UPLOAD,
+            self._target,
+            index="by_target",
+            after=key,
+            until=self._until,
+            limit=STEP,
+        )
