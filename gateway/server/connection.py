@@ -297,7 +297,7 @@ class Connection(asyncio.BufferedProtocol):
             try:
                 head = await self._next_head()
             except SidegateError as error:
-                return await self._answer_fault(fault_of(error), error.message)
+                return await self._answer_fault(fault_of(error), error.line())
             if head is None:
                 return _Next.CLOSE
             result = await self._exchange(head[0], head[1])

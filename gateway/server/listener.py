@@ -22,6 +22,7 @@ from gateway.server.timeouts import Timeouts
 from gateway.wire.messages import Handler
 
 _BACKLOG = 1024
+_PORT_MAX = 65_535
 
 
 class Listener:
@@ -86,6 +87,8 @@ class Listener:
             Denied(NOT_ALLOWED): the port is reserved for the system.
             Invalid(BAD_ARGUMENT): the host cannot be resolved, or is not of this machine.
         """
+        if not 0 <= self._port <= _PORT_MAX:  # uvloop would take the low 16 bits of it
+            raise self._translate(OverflowError("no such port"))
         loop = asyncio.get_running_loop()
         seconds = self._site.timeouts.head_s
         try:
@@ -97,7 +100,7 @@ class Listener:
                 ssl=self._tls,
                 ssl_handshake_timeout=seconds if self._tls is not None else None,
             )
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             raise self._translate(error) from error
         name = self._server.sockets[0].getsockname()
         return str(name[0]), int(name[1])
