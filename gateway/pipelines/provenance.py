@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.errors import Invalid, Reason
+from gateway.ids import CommitId
 from gateway.pipelines.job import JobInput
 
 
@@ -33,9 +34,9 @@ def same_inputs(left: Iterable[JobInput], right: Iterable[JobInput]) -> bool:
     }
 
 
-def edges(inputs: Sequence[JobInput]) -> list[tuple[str, str]]:
-    """Return a job's provenance: for each input its name and its commit."""
-    return [(each.name, each.commit) for each in inputs]
+def edges(inputs: Sequence[JobInput]) -> list[tuple[CommitId, str]]:
+    """Return a job's provenance: for each input its commit and its name."""
+    return [(each.commit, each.name) for each in inputs]
 
 
 def ordered(nodes: Sequence[Node]) -> list[Node]:

@@ -127,6 +127,11 @@ class Spec:
     reprocess: str
 
     @property
+    def key(self) -> str:
+        """The name people use: `pipeline`, or `project/pipeline` outside the default project."""
+        return self.name if self.project == ids.DEFAULT_PROJECT else f"{self.project}/{self.name}"
+
+    @property
     def inputs(self) -> tuple[PfsInput, ...]:
         """The branches it reads, in the order of the spec."""
         return tuple(leaves(self.input))
