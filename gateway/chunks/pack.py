@@ -15,7 +15,6 @@ another file, or of an earlier life of this one, are never taken for it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from gateway import digests
@@ -337,20 +336,12 @@ def decode_spans(data: bytes | memoryview, trailer: Trailer) -> list[Span] | Non
     return found
 
 
-def decode_entries(data: bytes | memoryview, trailer: Trailer) -> Iterator[Location] | None:
-    """Return the records of a pack, sorted by id, or None when damaged.
-
-    Offsets are checked against the pack's payload area as they are drawn; one outside ends the
-    iteration with ValueError (the checksum was right, so the writer was wrong).
-    """
+def decode_entries(data: bytes | memoryview, trailer: Trailer) -> list[Location] | None:
+    """Return the records of a pack, sorted by id, or None when damaged."""
     if len(data) != trailer.entries * ENTRY_SIZE or digests.crc32c(data) != trailer.entries_crc:
         return None
-    return _locations(data, trailer.footer_offset)
-
-
-def _locations(data: bytes | memoryview, limit: int) -> Iterator[Location]:
-    for fields in ENTRY.iter_unpack(data):
-        found = Location._make(fields)
-        if found.offset < SUPERBLOCK_SIZE or found.offset + found.size > limit:
-            raise ValueError(f"an entry of the footer points outside of the pack: {found.offset}")
-        yield found
+    found = [Location._make(fields) for fields in ENTRY.iter_unpack(data)]
+    for _, offset, size, _, _, _ in found:
+        if offset < SUPERBLOCK_SIZE or offset + size > trailer.footer_offset:
+            return None
+    return found

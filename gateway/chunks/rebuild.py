@@ -10,11 +10,10 @@ import logging
 from collections.abc import Sequence
 
 from gateway.backends.files import Files
-from gateway.chunks import pack, recovery
+from gateway.chunks import recovery
 from gateway.chunks.index import Index
 from gateway.chunks.recovery import Found
 from gateway.chunks.registry import seal_of
-from gateway.chunks.segment import Damage
 from gateway.errors import Corrupt, NotFound
 
 _BATCH = 4096
@@ -24,10 +23,10 @@ _log = logging.getLogger(__name__)
 
 def open_index(
     path: str, files: Files, found: Sequence[Found], seal: bytes | None
-) -> tuple[Index, list[Damage], bool]:
-    """Open the index or build it; return it, what damage building met, and whether it was built.
+) -> tuple[Index, bool]:
+    """Open the index or build it; return it, and whether it was built.
 
-    Blocks. Building reads the footers: 48 bytes a chunk.
+    Blocks. Building reads the footers: 48 bytes a chunk. Damage met there is noted at its segment.
 
     Raises:
         Unavailable: the index cannot be read or written.
@@ -41,31 +40,18 @@ def open_index(
         _log.warning("%s; building it anew", error.message)
     else:
         if index.was_clean and seal == seal_of(index):
-            return index, [], False
+            return index, False
         index.close()
         _log.info("the chunk index was not closed in order; building it anew")
-    index, damage = _build(path, files, found)
-    return index, damage, True
+    return _build(path, files, found), True
 
 
-def _build(path: str, files: Files, found: Sequence[Found]) -> tuple[Index, list[Damage]]:
-    damage = []
-    total = sum(
-        item.trailer.entries
-        if item.trailer is not None
-        else len(item.chain.entries) // pack.ENTRY_SIZE
-        if item.chain is not None
-        else 0
-        for item in found
-    )
+def _build(path: str, files: Files, found: Sequence[Found]) -> Index:
+    total = sum(item.records for item in found)
     index = Index.create(path, total + _SPARE)
     for item in found:
-        try:
-            _enter(index, files, item)
-        except Corrupt as error:
-            at = item.trailer.footer_offset if item.trailer is not None else 0
-            damage.append(Damage(item.segment.name, at, error.message))
-    return index, damage
+        _enter(index, files, item)
+    return index
 
 
 def _enter(index: Index, files: Files, item: Found) -> None:

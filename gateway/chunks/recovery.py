@@ -12,7 +12,7 @@ Nothing is changed here but for what is stated at `inspect`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gateway import digests
@@ -50,6 +50,13 @@ class Found:
         if self.trailer is not None:
             return self.trailer.size
         return self.chain.end if self.chain is not None else 0
+
+    @property
+    def records(self) -> int:
+        """Return how many records it holds."""
+        if self.trailer is not None:
+            return self.trailer.entries
+        return len(self.chain.entries) // pack.ENTRY_SIZE if self.chain is not None else 0
 
 
 @dataclass(slots=True)
@@ -174,27 +181,33 @@ def _read(files: Files, handle: Handle, offset: int, size: int) -> memoryview:
     return data[: files.pread(handle, data, offset)]
 
 
-def entries(files: Files, found: Found) -> Iterator[Location]:
-    """Return the records of a segment: from its footer, or from the scan that read them.
+def entries(files: Files, found: Found) -> Iterable[Location]:
+    """Return the records of a segment: from its footer, or from a scan.
 
-    Raises:
-        Corrupt: the footer's entries are unsound.
+    A footer whose entries are unsound is damage, noted at the segment; its log is scanned then.
     """
-    if found.chain is not None:
-        return (Location._make(fields) for fields in pack.ENTRY.iter_unpack(found.chain.entries))
     trailer = found.trailer
     if trailer is None:
-        return iter(())
-    handle = files.open(found.segment.path, Mode.READ)
+        return _entries_of(found.chain)
+    segment = found.segment
+    handle = files.open(segment.path, Mode.READ)
     try:
         data = _read(files, handle, trailer.footer_offset, trailer.entries * pack.ENTRY_SIZE)
+        located = pack.decode_entries(data, trailer)
+        if located is not None:
+            return located
+        what = "the footer's entries are unsound"
+        segment.damage.append(Damage(segment.name, trailer.footer_offset, what))
+        size = trailer.footer_offset
+        return _entries_of(scan(files, handle, segment.path, size, segment.superblock, 0).chain)
     finally:
         files.close(handle)
-    located = pack.decode_entries(data, trailer)
-    if located is None:
-        what = "the footer's entries are unsound"
-        raise Damage(found.segment.name, trailer.footer_offset, what).error()
-    return located
+
+
+def _entries_of(chain: Chain | None) -> Iterable[Location]:
+    if chain is None:
+        return ()
+    return (Location._make(fields) for fields in pack.ENTRY.iter_unpack(chain.entries))
 
 
 # --- scanning ----------------------------------------------------------------------------------

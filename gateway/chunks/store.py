@@ -120,15 +120,17 @@ class ChunkStore:
         await registry.reconcile(
             self._metadata, known, recovered.found, forget_index=seal is not None
         )
-        self._index, damage, built = await asyncio.to_thread(
-            rebuild.open_index, self._index_path, self._files, recovered.found, seal
+        # An index of before the damage knows of chunks that are gone: dedup must not believe it.
+        believed = seal if not recovered.damage else None
+        self._index, built = await asyncio.to_thread(
+            rebuild.open_index, self._index_path, self._files, recovered.found, believed
         )
-        self._damage = recovered.damage + damage
-        for item in self._damage:
-            _log.error("damage: segment %s, offset %d: %s", item.segment, item.offset, item.what)
+        self._damage = recovered.damage
         if built and recovered.found:
             _log.info("built the index of %d chunks", len(self._index))
         self.log = LogWriter(self._loop, self._sizes, active, self._roll, self._publish)
+        for item in self.stats().damage:
+            _log.error("damage: segment %s, offset %d: %s", item.segment, item.offset, item.what)
 
     def _inspect(self, known: dict[int, recovery.Known]) -> Recovered:
         self._files.mkdir(self._directory)
@@ -228,6 +230,8 @@ class ChunkStore:
             TooLarge(LIMIT): it does not fit an extent.
             Unavailable(DISK_FULL | IO_ERROR | READ_ONLY_STORE): there is no room to take it.
         """
+        if self._closed:
+            raise _closed()
         size = len(data)
         if size < THREAD_MIN:
             if not size:
@@ -301,6 +305,8 @@ class ChunkStore:
             Corrupt(DAMAGED): a record is missing, or its bytes are not what was written.
             Unavailable: it could not be read.
         """
+        if self._closed:
+            raise _closed()
         views = []
         segments = self._segments
         for record_id, found in zip(ids, self._index.get_many(ids), strict=True):
@@ -343,9 +349,9 @@ class ChunkStore:
 
     async def _fetch(self, record_id: bytes, found: tuple[int, int, int] | None) -> memoryview:
         ticket = self.log.pending.get(record_id)
-        if found is None and ticket is not None:
+        if ticket is not None:
             await self.durable(ticket)
-        if found is None:
+        if ticket is not None or found is None:
             # It may have become durable between the two looks.
             found = self._index.get(record_id)
         if found is None:
@@ -368,7 +374,7 @@ class ChunkStore:
             await self._verify(segment, extent, size)
             view = segment.slice(offset, length)
         if view is None:
-            raise Unavailable(Reason.SHUTTING_DOWN, f"segment {segment.name} is closed")
+            raise _closed()
         return view
 
     async def _verify(self, segment: Segment, extent: int, size: int) -> None:
@@ -431,6 +437,10 @@ class ChunkStore:
         except Unavailable as error:
             # All of this only makes the next opening quicker.
             _log.warning("the store was not closed in order: %s", error.line())
+
+
+def _closed() -> Unavailable:
+    return Unavailable(Reason.SHUTTING_DOWN, "the store is closed")
 
 
 async def _done(metadata: Metadata, unit: Unit) -> None:
