@@ -19,6 +19,7 @@ from gateway import limits
 from gateway.errors import Invalid, Reason, TooLarge
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_FLOW_YAML = re.compile(r"\s*\{\s*[A-Za-z_]")  # YAML in braces: its names are without quotes
 _PLAIN_TAGS = frozenset({"null", "bool", "int", "float", "str"})
 
 
@@ -67,16 +68,15 @@ def load_document(source: str | bytes) -> Document:
 
 
 def _load_json(text: str) -> Document:
+    if _FLOW_YAML.match(text):
+        return _load_yaml(text)
     try:
         value = json.loads(text, object_pairs_hook=_unique_pairs)
     except json.JSONDecodeError as error:
-        try:
-            return _load_yaml(text)  # flow style YAML begins like JSON
-        except Invalid:
-            raise _bad(
-                f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}",
-                "check commas and quotes there",
-            ) from None
+        raise _bad(
+            f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}",
+            "check commas and quotes there",
+        ) from None
     try:
         lines = _load_yaml(text).lines  # JSON is YAML but for a few corners, such as tabs
     except Invalid:
@@ -94,7 +94,10 @@ def _unique_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _load_yaml(text: str) -> Document:
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.YAMLError as error:  # characters that YAML does not allow
+        raise _bad(f"not YAML: {' '.join(str(error).split())}", "remove them") from None
     try:
         node = loader.get_single_node()
         if node is None:
@@ -103,8 +106,6 @@ def _load_yaml(text: str) -> Document:
         return Document(walk.plain(node, "$"), walk.lines)
     except yaml.MarkedYAMLError as error:
         raise _yaml_error(error) from None
-    except yaml.YAMLError as error:  # characters that YAML does not allow
-        raise _bad(f"not YAML: {' '.join(str(error).split())}", "remove them") from None
     finally:
         loader.dispose()
 

@@ -72,7 +72,7 @@ async def _lay_out_one(
             if isinstance(body, AsyncIterator):
                 async for part in body:
                     await asyncio.to_thread(file.write, part)
-            elif not isinstance(body, bytes) and body is not None:
+            else:
                 await asyncio.to_thread(file.writelines, body)
         finally:
             await asyncio.to_thread(file.close)

@@ -34,6 +34,7 @@ from gateway.versions.model import Move, RepoInfo
 from gateway.versions.store import Versions
 
 _LOG = logging.getLogger(__name__)
+_PRUNE_STEP = 1000  # moves looked at, before they are forgotten
 _AGAIN_S = 1.0  # after a failure of the store
 
 
@@ -142,7 +143,7 @@ class Pipelines:
 
     async def _catch_up(self) -> None:
         """Look at the moves made while nobody watched."""
-        last = await self._store.last_move()
+        last = await self._versions.last_move()
         while (seen := await self._store.seen()) < last:
             moves = await self._versions.wait_moves(seen)
             if not moves:
@@ -154,6 +155,8 @@ class Pipelines:
             self._submit(await self._watcher.on_move(move))
         if moves:
             await self._store.set_seen(moves[-1].id)
+            if moves[0].id // _PRUNE_STEP < (moves[-1].id + 1) // _PRUNE_STEP:
+                await self._versions.prune_moves(moves[-1].id)
 
     def _submit(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
@@ -200,7 +203,7 @@ class Pipelines:
                 f"there is a pipeline {spec.name} already",
                 "`sidegate pipeline update` gives it a new spec",
             )
-        seen = await self._store.last_move()
+        seen = await self._versions.last_move()
         repo = await self._prepare(spec)
         now = self._clock.now_ms()
         pipeline = Pipeline(

@@ -359,6 +359,7 @@ def _check_request_name(reading: Reading, spec: Spec, top: Mapping[str, Field]) 
     elif len(spec.name) > NAME_SIZE_MAX:
         what = f"the pipeline's name has {len(spec.name)} characters, more than {NAME_SIZE_MAX}"
         reading.refuse(where, what, "shorten it")
+    _check_named(reading, f"{top['pipeline'].path}.project", spec.project, "project")
 
 
 def _check_shape(reading: Reading, spec: Spec, top: Mapping[str, Field]) -> None:
@@ -389,7 +390,6 @@ def _check_pipeline(reading: Reading, spec: Spec, top: Mapping[str, Field]) -> N
     if spec.name and not spec.name[0].isalnum():
         hint = "begin it with a letter or digit"
         reading.refuse(f"{where}.name", f"the name {spec.name!r} begins with a mark", hint)
-    _check_named(reading, f"{where}.project", spec.project, "project")
     if not spec.output_branch:
         hint = "leave it out for master"
         reading.refuse(top["output_branch"].path, "the output branch is empty", hint)

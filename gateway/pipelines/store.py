@@ -115,10 +115,6 @@ class PipelineStore:
 
     # --- moves of heads ------------------------------------------------------------------------
 
-    async def last_move(self) -> int:
-        """Return the number of the newest move of a head, 0 when there was none."""
-        return await self._counter("outbox")
-
     async def seen(self, pipeline: Pipeline | None = None) -> int:
         """Return how far the moves of heads have been looked at, by all or by one pipeline."""
         return await self._counter(_SEEN if pipeline is None else _counter_name(pipeline))

@@ -80,7 +80,7 @@ class Watcher:
                 return []
             place = _output(own)
             heads = await self._heads(specs)
-            seen = await self._store.last_move()
+            seen = await self._versions.last_move()
             return await self._make(pipelines, specs, heads, {place}, job.cause, seen, None)
 
     async def on_present(self) -> list[Job]:
@@ -89,7 +89,7 @@ class Watcher:
             pipelines = await self._store.pipelines()
             specs = _specs(pipelines)
             heads = await self._heads(specs)
-            seen = await self._store.last_move()
+            seen = await self._versions.last_move()
             return await self._make(pipelines, specs, heads, set(heads), None, seen, None)
 
     async def run_now(self, pipeline: Pipeline) -> Job:
@@ -121,7 +121,7 @@ class Watcher:
                     job.inputs, inputs
                 ):
                     return job
-            seen = await self._store.last_move()
+            seen = await self._versions.last_move()
             return await self._insert(pipeline, inputs, None, seen)
 
     # --- making --------------------------------------------------------------------------------

@@ -128,9 +128,7 @@ async def test_timeout_kills_even_what_ignores_sigterm(executor, tmp_path):
 async def test_stop_ends_a_run(executor, tmp_path):
     workspace = await executor.prepare("job", "1")
     printed = asyncio.Event()
-    task = Task(
-        ("sh",), b"echo begun\nsleep 600\n", workspace.variables, "", str(tmp_path / "log")
-    )
+    task = Task(("sh",), b"echo begun\nsleep 600\n", workspace.variables, "", str(tmp_path / "log"))
     execution = await executor.start(workspace, task, printed.set)
     await printed.wait()
     waiting = asyncio.create_task(execution.wait())
