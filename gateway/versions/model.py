@@ -53,7 +53,6 @@ __all__ = [
 ]
 
 ANY: Final = "*"
-NOTHING: Final[Mapping[str, str]] = {}
 
 
 def check_key(key: bytes) -> None:
@@ -82,9 +81,11 @@ def check_key(key: bytes) -> None:
 class ObjectAttributes:
     """What a writer says about an object, beside its bytes."""
 
-    headers: Mapping[str, str] = NOTHING  # lower-case names, as in `ObjectRecord.headers`
-    metadata: Mapping[str, str] = NOTHING  # without x-amz-meta-
-    tags: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = field(
+        default_factory=dict
+    )  # lower-case names, as in `ObjectRecord.headers`
+    metadata: Mapping[str, str] = field(default_factory=dict)  # without x-amz-meta-
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
