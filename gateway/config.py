@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.errors import Invalid, Reason
 
@@ -46,22 +46,13 @@ def address(text: str) -> Address:
 
 
 @dataclass(frozen=True, slots=True)
-class RootKey:
-    """The one key that may do everything and is never stored."""
-
-    access_key: str
-    secret_key: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Serve:
     """Settings of `sidegate serve`."""
 
     listen: Address
     admin_listen: Address
     auth: str = "none"  # none or keys
-    root_key: RootKey | None = None
-    domain: str | None = None  # of virtual-host style bucket addresses
+    domain: str = ""  # of virtual-host style bucket addresses; empty: none
     insecure: bool = False
     pipelines: bool = True
     job_listen: str = "127.0.0.1"
@@ -85,12 +76,6 @@ class Serve:
                 f"the admin API on {self.admin_listen} can run code and is not encrypted",
                 "listen on 127.0.0.1, or give --insecure",
             )
-        if self.auth == "keys" and self.root_key is None:
-            raise Invalid(
-                Reason.BAD_USAGE,
-                "--auth keys needs a key",
-                "set SIDEGATE_ROOT_ACCESS_KEY and SIDEGATE_ROOT_SECRET_KEY",
-            )
 
 
 def data_directory(flag: str | None, environ: Mapping[str, str]) -> str:
@@ -100,20 +85,3 @@ def data_directory(flag: str | None, environ: Mapping[str, str]) -> str:
         return os.path.abspath(chosen)
     home = environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
     return os.path.join(home, "sidegate")
-
-
-def root_key(environ: Mapping[str, str]) -> RootKey | None:
-    """Return the root key of the environment, or None where there is none.
-
-    Raises:
-        Invalid(BAD_USAGE): only one half of it is set.
-    """
-    access = environ.get("SIDEGATE_ROOT_ACCESS_KEY", "")
-    secret = environ.get("SIDEGATE_ROOT_SECRET_KEY", "")
-    if bool(access) != bool(secret):
-        raise Invalid(
-            Reason.BAD_USAGE,
-            "only one of SIDEGATE_ROOT_ACCESS_KEY and SIDEGATE_ROOT_SECRET_KEY is set",
-            "set both",
-        )
-    return RootKey(access, secret) if access else None

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from gateway import config
-from gateway.assembly import Assembly, read_served, read_token
+from gateway.assembly import Assembly
+from gateway.backends.directory import read_served, read_token
 from gateway.cli.client import Client, HttpClient, LocalClient, Record
 from gateway.errors import Denied, Invalid, Reason, Unavailable
 

@@ -81,7 +81,6 @@ async def _apply(context: Context, verb: str, *, dry_run: bool = False) -> dict[
     applied = await context.client.call(
         f"pipeline.{verb}",
         spec=_read_spec(arguments.spec),
-        source=arguments.spec,
         project=arguments.project,
         dry_run=dry_run,
     )

@@ -53,9 +53,7 @@ def _add_branch(nouns: Nouns) -> None:
     parser = add_verb(verbs, "move", _move_branch, "point a branch at another commit")
     parser.add_argument("branch", metavar="REPO@BRANCH")
     parser.add_argument("to", metavar="REF")
-    parser.add_argument(
-        "--expect", metavar="COMMIT", help="only if this is the head now ('none': no head)"
-    )
+    parser.add_argument("--expect", metavar="COMMIT", help="only if this is the head now")
 
 
 async def _create_project(context: Context) -> int:

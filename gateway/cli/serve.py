@@ -6,6 +6,7 @@ import argparse
 import os
 
 from gateway import config
+from gateway.access.keys import Credentials
 from gateway.assembly import serve_forever
 from gateway.cli.command import Nouns, common_options
 from gateway.cli.output import Output
@@ -24,7 +25,7 @@ def add(nouns: Nouns) -> None:
     parser.add_argument("--admin-listen", metavar="HOST:PORT", default=config.ADMIN_LISTEN)
     parser.add_argument("--workers", type=int, metavar="N", default=1)
     parser.add_argument("--auth", choices=["none", "keys"], default="none")
-    parser.add_argument("--domain", metavar="NAME", help="of bucket.NAME addresses")
+    parser.add_argument("--domain", metavar="NAME", default="", help="of bucket.NAME addresses")
     parser.add_argument(
         "--insecure", action="store_true", help="allow no authentication on a network address"
     )
@@ -45,7 +46,6 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
         listen=config.address(arguments.listen),
         admin_listen=config.address(arguments.admin_listen),
         auth=arguments.auth,
-        root_key=config.root_key(os.environ),
         domain=arguments.domain,
         insecure=arguments.insecure,
         pipelines=not arguments.no_pipelines,
@@ -58,4 +58,5 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     def ready(s3_url: str, admin_url: str) -> None:
         print(f"ready s3={s3_url} admin={admin_url}", file=out.stdout, flush=True)
 
-    return serve_forever(data, settings, ready)
+    credentials = Credentials.from_environment(os.environ) if settings.auth == "keys" else None
+    return serve_forever(data, settings, credentials, ready)

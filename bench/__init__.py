@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench` runs what needs no outside program, `--smoke` all of it tiny."""
