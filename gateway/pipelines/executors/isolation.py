@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 PFS = "/pfs"
 TMP = "/tmp"
+_COPY_MAX = 64 * 1024 * 1024  # of a file that the command names
 _PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -81,6 +82,21 @@ def binds(isolation: Isolation, folders: Mapping[str, str], path: str) -> Sequen
     if isolation.pfs:
         pairs.append((folders["pfs"], PFS))
     return pairs
+
+
+def copy_named_files(argv: Sequence[str], tmp: str) -> None:
+    """Copy the files below the real /tmp that a command names, such as its script, into `tmp`.
+
+    A copy, not a mount: what the code does to it stays in the attempt.
+    """
+    for word in argv[1:]:
+        path = os.path.normpath(word)
+        if not _below_tmp(path) or not os.path.isfile(path):
+            continue
+        if os.path.getsize(path) <= _COPY_MAX:
+            target = os.path.join(tmp, os.path.relpath(path, TMP))
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copy(path, target)
 
 
 def _programs(path: str) -> list[str]:

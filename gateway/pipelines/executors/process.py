@@ -23,7 +23,14 @@ from collections.abc import Callable, Mapping
 from gateway import limits
 from gateway.errors import Reason, Unavailable
 from gateway.pipelines.executors.base import Execution, Outcome, Task, Workspace
-from gateway.pipelines.executors.isolation import PFS, TMP, Isolation, binds, candidates
+from gateway.pipelines.executors.isolation import (
+    PFS,
+    TMP,
+    Isolation,
+    binds,
+    candidates,
+    copy_named_files,
+)
 
 _FOLDERS = {"tmp": 0o1777, "home": 0o700, "pfs": 0o755, "work": 0o700}
 _LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
@@ -100,6 +107,8 @@ class ProcessExecutor:
         lifeline_read, lifeline_write = os.pipe()
         plan_path = os.path.join(workspace.directory, "plan.json")
         path = task.variables.get("PATH", self._path)
+        if os.path.isabs(task.argv[0]):
+            path = os.path.dirname(task.argv[0]) + os.pathsep + path
         plan = {
             "argv": task.argv,
             "cwd": task.working_dir or folders["work"],
@@ -109,6 +118,8 @@ class ProcessExecutor:
             "lifeline": lifeline_read,
         }
         try:
+            if isolation.mounts:
+                await asyncio.to_thread(copy_named_files, task.argv, folders["tmp"])
             stdin, log = await asyncio.to_thread(_open_files, plan_path, plan, task)
             try:
                 process = await asyncio.create_subprocess_exec(

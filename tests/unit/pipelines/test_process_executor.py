@@ -152,3 +152,26 @@ async def test_the_best_way_is_found_by_trying(tmp_path):
     assert os.listdir(tmp_path / "jobs") == ["job"]
     await executor.clear()
     assert not (tmp_path / "jobs").exists()
+
+
+async def test_programs_and_scripts_below_tmp_stay_visible(executor, tmp_path):
+    programs = tmp_path / "env" / "bin"
+    programs.mkdir(parents=True)
+    tool = programs / "tool"
+    tool.write_text('#!/bin/sh\ncat "$(dirname "$0")/../data"; cat "$1"; echo changed > "$1"\n')
+    tool.chmod(0o755)
+    (tmp_path / "env" / "data").write_text("beside\n")
+    script = tmp_path / "script"
+    script.write_text("named\n")
+    workspace = await executor.prepare("job", "1")
+    log = tmp_path / "log"
+    variables = workspace.variables | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    task = Task(("tool", str(script)), b"", variables, "", str(log))
+    outcome = await (await executor.start(workspace, task, lambda: None)).wait()
+    assert outcome.exit_code == 0, log.read_text()
+    task = dataclasses.replace(task, argv=(str(tool), str(script)), variables=workspace.variables)
+    outcome = await (await executor.start(workspace, task, lambda: None)).wait()
+    assert outcome.exit_code == 0, log.read_text()
+    if executor._isolation.mounts:
+        assert log.read_text() == "beside\nnamed\nbeside\nnamed\n"
+        assert script.read_text() == "named\n"
