@@ -12,6 +12,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from gateway.digests import Md5, md5_lanes
@@ -78,7 +79,8 @@ class DigestPool:
                 failure = error
             for loop in {job.loop for job in batch}:
                 mine = [job.done for job in batch if job.loop is loop]
-                if not loop.is_closed():
+                # A loop that is closed has nobody left who waits.
+                with suppress(RuntimeError):
                     loop.call_soon_threadsafe(_resolve, mine, failure)
             del batch
 

@@ -25,11 +25,11 @@ from typing import Final, NamedTuple
 
 from gateway.chunks.chunk import Entry
 from gateway.errors import Corrupt, Invalid, Reason
+from gateway.objects.record import LEVEL_MAX
 
 MAGIC: Final = b"SM"
 VERSION: Final = 1
 ENTRIES_MAX: Final = 4096  # in one manifest: 160 KiB, for 256 MiB of data
-LEVEL_MAX: Final = 15  # three hold a tebibyte; the rest is for parts of parts
 
 _RUN_MIN: Final = 128  # entries after a cut before the next
 _CUT_BELOW: Final = 2**64 // 896  # of the id's first 8 bytes: every 1,024 entries with _RUN_MIN
@@ -83,7 +83,7 @@ class Manifest:
         ]
 
     def all_children(self) -> list[Child]:
-        """Return the manifests that this one lists, as if each were one level below."""
+        """Return the manifests that this one lists; a child's level is the most it can be."""
         sizes = (end - begin for begin, end in zip([0, *self.ends], self.ends, strict=False))
         return [
             Child(self.entry_id(index), size, self.level - 1) for index, size in enumerate(sizes)

@@ -35,6 +35,8 @@ _CHECKSUMS, _PART_TABLE = 11, 12
 _KNOWN_MAX = 12
 _TAG_MAX = 255
 
+LEVEL_MAX: Final = 15  # of manifests: three hold a tebibyte; the rest is for parts of parts
+
 _ID_SIZE = 32
 _MD5_SIZE = 16
 
@@ -77,6 +79,7 @@ class Listed:
     """The chunks that a manifest lists."""
 
     manifest_id: bytes  # 32 bytes
+    level: int  # of the manifest: said here so that it can go below another without being read
 
 
 Content = Inline | Single | Listed
@@ -251,7 +254,10 @@ def _encode_content(content: Content) -> tuple[int, bytes]:
     if isinstance(content, Inline):
         return _INLINE, content.data
     if isinstance(content, Listed):
-        return _LISTED, _sized(content.manifest_id, _ID_SIZE, "a manifest's id")
+        if not 0 <= content.level <= LEVEL_MAX:
+            raise Invalid(Reason.BAD_ARGUMENT, f"a manifest of level {content.level}")
+        manifest_id = _sized(content.manifest_id, _ID_SIZE, "a manifest's id")
+        return _LISTED, manifest_id + bytes((content.level,))
     if not (0 <= content.offset < 1 << 32 and 0 < content.length < 1 << 32):
         raise Invalid(Reason.BAD_ARGUMENT, "a range of a chunk is outside 32 bits, or empty")
     return _SINGLE, b"%b%b%b" % (
@@ -272,9 +278,9 @@ def _decode_content(fields: dict[int, bytes]) -> Content:
         offset, length = int.from_bytes(data[32:36], "little"), int.from_bytes(data[36:], "little")
         found = Single(data[:32], offset, length)
     if (data := fields.pop(_LISTED, None)) is not None:
-        if found is not None or len(data) != _ID_SIZE:
+        if found is not None or len(data) != _ID_SIZE + 1 or data[32] > LEVEL_MAX:
             raise Corrupt(Reason.DAMAGED, "an object record's content is malformed")
-        found = Listed(data)
+        found = Listed(data[:32], data[32])
     if found is None:
         raise Corrupt(Reason.DAMAGED, "an object record has no content")
     return found

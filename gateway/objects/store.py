@@ -14,21 +14,26 @@ from gateway.chunks.chunk import Domain, Entry, RecordKind
 from gateway.chunks.store import ChunkStore
 from gateway.errors import Corrupt, Reason
 from gateway.objects.digest_pool import DigestPool
-from gateway.objects.manifest import (
-    LEVEL_MAX,
-    Build,
-    Child,
-    build_above,
-    build_list,
-)
+from gateway.objects.manifest import Build, Child, build_above, build_list
 from gateway.objects.parts import Part, decode_parts, encode_parts
 from gateway.objects.reader import Reader, Views
-from gateway.objects.record import EMPTY, Content, Inline, Listed, ObjectRecord, Single
+from gateway.objects.record import (
+    EMPTY,
+    LEVEL_MAX,
+    Content,
+    Inline,
+    Listed,
+    ObjectRecord,
+    Single,
+)
 from gateway.objects.source import Source
 from gateway.objects.trees import Trees
 from gateway.objects.writer import Writer, WrittenObject, store_manifests
 
 __all__ = ["Domain", "ObjectStore", "WrittenObject"]
+
+# What the layer above needs of the one below, so that it does not reach past this one.
+__all__ = ["Domain", "ObjectStore", "Part", "WrittenObject"]
 
 # Parts higher than this are taken apart before they go below a new manifest. It leaves a level
 # for the parts and more for a list of them that must be cut.
@@ -86,7 +91,8 @@ class ObjectStore:
         for record in filled:
             content = record.content
             if isinstance(content, Listed):
-                pieces += await self._listed(domain, content.manifest_id, record.size)
+                part = Child(content.manifest_id, record.size, content.level)
+                pieces += await self._lowered(domain, part)
             elif isinstance(content, Single):
                 pieces.append(Entry(content.id, content.offset, content.length))
             else:
@@ -94,18 +100,18 @@ class ObjectStore:
                 ticket = max(ticket, stored.ticket)
                 pieces.append(Entry(stored.id, 0, len(content.data)))
         top, manifests = await store_manifests(self._chunks, domain, _build_mixed(pieces))
-        return Listed(top.id), max(ticket, manifests)
+        return Listed(top.id, top.level), max(ticket, manifests)
 
-    async def _listed(self, domain: Domain, manifest_id: bytes, size: int) -> list[Child]:
-        """Return a part's manifest, or what it lists if it is too high to go below another."""
-        manifest = await self._reader.manifest(domain, manifest_id)
-        if manifest.bytes != size:
-            raise Corrupt(Reason.DAMAGED, "an object's manifest is not of the object's size")
+    async def _lowered(self, domain: Domain, part: Child) -> list[Child]:
+        """Return a part, or what it lists if it is too high to go below another manifest."""
+        if part.level <= _PART_LEVEL_MAX:
+            return [part]
+        manifest = await self._reader.manifest(domain, part.id)
         if manifest.level <= _PART_LEVEL_MAX:
-            return [Child(manifest_id, size, manifest.level)]
+            return [part._replace(level=manifest.level)]
         found: list[Child] = []
         for child in manifest.all_children():
-            found += await self._listed(domain, child.id, child.bytes)
+            found += await self._lowered(domain, child)
         return found
 
     async def put_parts(self, domain: Domain, parts: Sequence[Part]) -> tuple[bytes, int]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from gateway import digests, limits
 from gateway.chunks.chunk import Domain, RecordKind
 from gateway.chunks.store import ChunkStore
-from gateway.errors import Invalid, Reason
+from gateway.errors import Reason, TooLarge
 from gateway.objects.digest_pool import DigestPool
 from gateway.objects.manifest import Build, Child, build_list
 from gateway.objects.record import EMPTY, ChecksumValue, Content, Inline, Listed, Single
@@ -109,7 +109,7 @@ class Writer:
             ticket = written.ticket
         else:
             top, ticket = await store_manifests(self._chunks, domain, build_list(entries))
-            content = Listed(top.id)
+            content = Listed(top.id, top.level)
             ticket = max(ticket, written.ticket)
         return WrittenObject(
             content,
@@ -153,7 +153,7 @@ class _Stream:
         """Have everybody take a view; return when all are done with it."""
         self.size += len(view)
         if self.size > limits.OBJECT_SIZE_MAX:
-            raise Invalid(Reason.BAD_ARGUMENT, "a body larger than any object")
+            raise TooLarge(Reason.OBJECT_TOO_LARGE, "a body larger than any object")
         loop = asyncio.get_running_loop()
         beside: list[asyncio.Future[None]] = [self._pool.submit(self._md5, view)]
         try:

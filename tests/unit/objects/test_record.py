@@ -32,7 +32,7 @@ MAPS = st.dictionaries(TEXTS, TEXTS, max_size=4)
 CONTENTS = st.one_of(
     st.binary(max_size=64).map(Inline),
     st.builds(Single, IDS, st.integers(0, 2**32 - 1), st.integers(1, 2**32 - 1)),
-    IDS.map(Listed),
+    st.builds(Listed, IDS, st.integers(0, 15)),
 )
 CHECKSUMS = st.builds(
     ChecksumValue,
@@ -114,7 +114,7 @@ def test_a_newer_version_is_refused_by_name():
         b"\x01\x01\x00\x02\x00\x05\x00\x05\x00",  # a field twice
         b"\x01\x02\x00\x01\x00\x05\x00",  # out of order
         b"\x01\x01\x01\x00\x02\x00\x05\x00",  # a number with a zero at its end
-        b"\x01\x01\x00\x02\x00\x05\x00\x07\x20" + bytes(32),  # two contents
+        b"\x01\x01\x00\x02\x00\x05\x00\x07\x21" + bytes(33),  # two contents
         b"\x01\x01\x00\x02\x00\x05\x80\x00",  # a length not in its shortest form
     ],
 )
@@ -129,7 +129,8 @@ def test_what_does_not_fit_is_refused():
         ObjectRecord(1 << 64, 0, bytes(16)),
         ObjectRecord(0, 0, bytes(15)),
         ObjectRecord(0, 0, bytes(16), content=Single(bytes(32), 0, 1 << 32)),
-        ObjectRecord(0, 0, bytes(16), content=Listed(b"short")),
+        ObjectRecord(0, 0, bytes(16), content=Listed(b"short", 0)),
+        ObjectRecord(0, 0, bytes(16), content=Listed(bytes(32), 16)),
         ObjectRecord(0, 0, bytes(16), unknown={3: b""}),
         ObjectRecord(0, 0, bytes(16), metadata={"x": "\ud800"}),
     ):
@@ -163,7 +164,7 @@ def golden() -> dict[str, ObjectRecord]:
             1_700_000_000_123,
             md5,
             parts=1280,
-            content=Listed(chunk),
+            content=Listed(chunk, 2),
             tags={"team": "vision", "cost": ""},
             checksums=(ChecksumValue("CRC32C", "COMPOSITE", b"\x01\x02\x03\x04"),),
             part_table=other,

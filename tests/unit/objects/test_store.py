@@ -192,8 +192,8 @@ async def test_what_is_not_there_is_corrupt(tmp_path):
         record = record_of(written)
         missing = replace(record, content=Single(bytes(32), 0, 1000))
         long = replace(record, size=2000, content=Single(written.content.id, 0, 2000))
-        listed = replace(record, content=Listed(bytes(32)))
-        wrong = replace(record, content=Listed(written.content.id))
+        listed = replace(record, content=Listed(bytes(32), 0))
+        wrong = replace(record, content=Listed(written.content.id, 0))
         for broken in (missing, long, listed, wrong):
             with pytest.raises(Corrupt):
                 await read(store, broken, 0, broken.size)
