@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import random
 from typing import Protocol
 
 
@@ -27,8 +27,10 @@ class SeededEntropy:
     """A repeatable generator for tests: never fit for keys."""
 
     def __init__(self, seed: int = 0) -> None:
-        self._random = random.Random(seed)
+        self._seed = seed
+        self._drawn = 0
 
     def random_bytes(self, count: int) -> bytes:
         """Return the next `count` bytes of the seeded sequence."""
-        return self._random.randbytes(count)
+        self._drawn += 1
+        return hashlib.shake_256(f"{self._seed}/{self._drawn}".encode()).digest(count)

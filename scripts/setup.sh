@@ -45,7 +45,12 @@ environment() {
 quiet_pip() {
     directory=$1
     shift
-    "$directory/bin/python" -m pip --disable-pip-version-check --quiet install "$@"
+    # What pip and the compiler say is shown only when they fail.
+    "$directory/bin/python" -m pip --disable-pip-version-check install "$@" >"$directory/setup.log" 2>&1 || {
+        cat "$directory/setup.log" >&2
+        say "pip could not install: $*; what it said is above" >&2
+        exit 1
+    }
 }
 
 case $what in
