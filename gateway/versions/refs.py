@@ -37,7 +37,7 @@ from gateway.ids import (
 from gateway.limits import BUCKET_NAME_MAX
 
 _BUCKET = re.compile(r"[A-Za-z0-9._-]+")
-_STEPS = re.compile(r"(?P<base>[^@^~]*)(?:@\{(?P<time>[^}]*)\})?(?P<steps>(?:\^[0-9]*|~[0-9]*)*)")
+_STEPS = re.compile(r"(?P<base>[^@^~{]*)(?:@?\{(?P<time>[^}]*)\})?(?P<steps>(?:\^[0-9]*|~[0-9]*)*)")
 _STEP = re.compile(r"[\^~]([0-9]*)")
 
 
