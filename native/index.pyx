@@ -56,6 +56,9 @@ cdef class Table:
             size = self.view.len
             PyBuffer_Release(&self.view)
             raise ValueError(f"{size} bytes do not hold {slots} slots behind byte {start}")
+        if (<size_t>self.view.buf + start) % 8:
+            PyBuffer_Release(&self.view)
+            raise ValueError("slots begin at a multiple of 8 bytes")
         self.held = True
         self.table = <index_slot *>(<uint8_t *>self.view.buf + start)
         self.slots = slots

@@ -1,9 +1,11 @@
 #include "index_impl.h"
 
+#include <sched.h>
 #include <string.h>
 
 #define BATCH 32      /* probes in flight: what memory can fetch at once, and a little more */
-#define SPINS 100000  /* a writer is at a slot for nanoseconds; far longer, and it is dead */
+#define SPINS 2000    /* a writer is at a slot for nanoseconds: after so many looks, wait in turn */
+#define YIELDS 20000  /* and after so many turns it is dead */
 
 _Static_assert(sizeof(index_slot) == 32, "the slot is a format");
 
@@ -15,31 +17,40 @@ static inline uint32_t native32(uint32_t x) {
 #endif
 }
 
+static inline uint64_t native64(uint64_t x) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return __builtin_bswap64(x);
+#else
+    return x;
+#endif
+}
+
 /* Slot where the probe of a prefix begins: Fibonacci hashing, so that the high bits count. */
 static inline uint64_t home(const uint8_t prefix[INDEX_PREFIX], uint64_t slots) {
     uint64_t a, b;
     memcpy(&a, prefix, 8);
     memcpy(&b, prefix + 8, 8);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    a = __builtin_bswap64(a);
-    b = __builtin_bswap64(b);
-#endif
+    a = native64(a);
+    b = native64(b);
     const uint64_t mixed = (a ^ b) * UINT64_C(0x9e3779b97f4a7c15);
     return slots == 1 ? 0 : mixed >> (64 - __builtin_ctzll(slots));
 }
 
 /* Read a slot as of one moment: 1 when it holds an entry, 0 when it is empty, -1 when given up. */
-static inline int read_slot(index_slot *slot, index_entry *into) {
-    for (int spin = 0; spin < SPINS; spin++) {
+static int read_slot(index_slot *slot, index_entry *into) {
+    for (int look = 0; look < SPINS + YIELDS; look++) {
         const uint32_t before = __atomic_load_n(&slot->stamp, __ATOMIC_ACQUIRE);
         if (before == 0) return 0;
-        if (native32(before) % 2 != 0) continue;
-        memcpy(into->prefix, slot->prefix, INDEX_PREFIX);
-        into->segment = __atomic_load_n(&slot->segment, __ATOMIC_RELAXED);
-        into->offset = __atomic_load_n(&slot->offset, __ATOMIC_RELAXED);
-        into->length = __atomic_load_n(&slot->length, __ATOMIC_RELAXED);
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (__atomic_load_n(&slot->stamp, __ATOMIC_RELAXED) == before) return 1;
+        if (native32(before) % 2 == 0) {
+            memcpy(into->prefix, slot->prefix, INDEX_PREFIX);
+            const uint64_t place = native64(__atomic_load_n(&slot->place, __ATOMIC_RELAXED));
+            into->segment = (uint32_t)place;
+            into->offset = (uint32_t)(place >> 32);
+            into->length = native32(__atomic_load_n(&slot->length, __ATOMIC_RELAXED));
+            __atomic_thread_fence(__ATOMIC_ACQUIRE);
+            if (__atomic_load_n(&slot->stamp, __ATOMIC_RELAXED) == before) return 1;
+        }
+        if (look >= SPINS) sched_yield();
     }
     return -1;
 }
@@ -51,9 +62,9 @@ static void get_one(index_slot *table, uint64_t slots, uint64_t at, index_entry 
         const int state = read_slot(&table[at], &seen);
         if (state == 0) return;
         if (state < 0 || memcmp(seen.prefix, entry->prefix, INDEX_PREFIX) != 0) continue;
-        entry->segment = native32(seen.segment);
-        entry->offset = native32(seen.offset);
-        entry->length = native32(seen.length);
+        entry->segment = seen.segment;
+        entry->offset = seen.offset;
+        entry->length = seen.length;
         entry->found = 1;
         return;
     }
@@ -74,22 +85,27 @@ void index_get(index_slot *table, uint64_t slots, index_entry *entries, size_t c
 /* Place one entry; 1 when it is new, 0 when it overwrites, -1 when there is no room. Only one
  * writer comes here, so a slot that is odd was left by one that died: it is taken over. */
 static int put_one(index_slot *table, uint64_t slots, uint64_t at, const index_entry *entry) {
+    const uint64_t place = native64((uint64_t)entry->offset << 32 | entry->segment);
+    const uint32_t length = native32(entry->length);
     for (uint64_t probe = 0; probe < slots; probe++, at = (at + 1) & (slots - 1)) {
         index_slot *slot = &table[at];
         const uint32_t stamp = native32(slot->stamp);
         const int fresh = stamp == 0;
         if (!fresh && memcmp(slot->prefix, entry->prefix, INDEX_PREFIX) != 0) continue;
-        uint32_t next = (stamp | 1) + 1;
-        if (next == 0) next = 2; /* it wrapped; 0 would mean empty */
-        if (!fresh) {
+        if (fresh) {
+            memcpy(slot->prefix, entry->prefix, INDEX_PREFIX);
+        } else if (stamp % 2 == 0 && slot->length == length) {
+            /* The rule: content named by its id keeps its length, and one store moves it. */
+            __atomic_store_n(&slot->place, place, __ATOMIC_RELEASE);
+            return 0;
+        } else {
             __atomic_store_n(&slot->stamp, native32(stamp | 1), __ATOMIC_RELAXED);
             __atomic_thread_fence(__ATOMIC_RELEASE);
-        } else {
-            memcpy(slot->prefix, entry->prefix, INDEX_PREFIX);
         }
-        __atomic_store_n(&slot->segment, native32(entry->segment), __ATOMIC_RELAXED);
-        __atomic_store_n(&slot->offset, native32(entry->offset), __ATOMIC_RELAXED);
-        __atomic_store_n(&slot->length, native32(entry->length), __ATOMIC_RELAXED);
+        uint32_t next = (stamp | 1) + 1;
+        if (next == 0) next = 2; /* it wrapped; 0 would mean empty */
+        __atomic_store_n(&slot->place, place, __ATOMIC_RELAXED);
+        __atomic_store_n(&slot->length, length, __ATOMIC_RELAXED);
         __atomic_store_n(&slot->stamp, native32(next), __ATOMIC_RELEASE);
         return fresh;
     }
@@ -126,9 +142,6 @@ int64_t index_rehash(index_slot *from, uint64_t from_slots, index_slot *to, uint
             held = 0;
         }
         if (at == from_slots || read_slot(&from[at], &batch[held]) != 1) continue;
-        batch[held].segment = native32(batch[held].segment);
-        batch[held].offset = native32(batch[held].offset);
-        batch[held].length = native32(batch[held].length);
         held++;
     }
     return moved;
