@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.chunks.chunk import Entry
@@ -79,7 +79,7 @@ def cut(entries: list[Entry], start: int, end: int) -> list[Entry]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.integers(0, 99), st.integers(1, 50)), min_size=1),
     st.data(),

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tree_nodes import MemoryNodes, record
 
@@ -32,7 +32,7 @@ KEYS = st.lists(
 ).map(sorted)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(KEYS, st.data())
 def test_a_leaf_comes_back(keys, data):
     values = [record(data.draw(st.integers(0, 2**57)), "n" * (len(key) % 7)) for key in keys]
@@ -50,7 +50,7 @@ def test_a_leaf_comes_back(keys, data):
                 assert find_in_leaf(ID, draft.data, other) is None
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(KEYS, st.data())
 def test_an_inner_node_comes_back_and_adds_up(keys, data):
     counts = [data.draw(st.integers(0, 2**50)) for _ in keys]
@@ -65,7 +65,7 @@ def test_an_inner_node_comes_back_and_adds_up(keys, data):
     assert (node.objects, node.bytes) == (sum(counts), 3 * sum(counts))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(KEYS, st.data())
 def test_damage_is_an_error_of_ours(keys, data):
     good = encode_node(0, keys, [record(5) for _ in keys]).data

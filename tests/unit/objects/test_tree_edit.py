@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tree_nodes import MemoryNodes, record
 
@@ -31,7 +31,7 @@ def apply(model, changes):
             model[key] = value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(BATCHES)
 def test_edits_equal_a_build_from_nothing(batches):
     nodes = MemoryNodes()
@@ -44,7 +44,7 @@ def test_edits_equal_a_build_from_nothing(batches):
         assert tree.objects == len(model)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 1 << 30), st.integers(1, 4000), st.integers(1, 60))
 def test_large_histories_do_not_matter(seed, count, batch):
     rng = random.Random(seed)

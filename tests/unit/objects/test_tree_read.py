@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from bisect import bisect_left
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tree_nodes import MemoryNodes, record
 
@@ -20,7 +20,7 @@ VALUES = st.builds(
 ENTRIES = st.dictionaries(KEYS, VALUES, max_size=80)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ENTRIES, st.lists(st.tuples(KEYS | st.just(b"") | st.just(b"\xff"), st.integers(0, 9))))
 def test_a_position_behaves_as_an_index_into_a_sorted_list(entries, moves):
     nodes = MemoryNodes()
@@ -36,7 +36,7 @@ def test_a_position_behaves_as_an_index_into_a_sorted_list(entries, moves):
         assert nodes.run(position.take(2)) == rows[at + count : at + count + 2]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ENTRIES, ENTRIES)
 def test_a_diff_is_that_of_two_dictionaries(first, second):
     nodes = MemoryNodes()
