@@ -6,12 +6,15 @@ but nothing is known about the state of its end, so it is never written again an
 repeated. (A failed reservation wrote nothing and kills nothing.)
 
 The file has its full size from the start (sparse) and blocks are reserved ahead in steps, so that
-a sync seldom has more to do than the data itself. Sealing writes the footer, cuts the file to its
+a sync seldom has more to do than the data itself. Before short extents a stretch of zeros is
+written too: overwriting blocks that were written once costs a sync no change of the file system's
+own records, a third of its time. Sealing writes the footer, cuts the file to its
 length, and renames `.seg` to `.pack`: see `docs/write-order.md`.
 """
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 
 from gateway.backends.files import Files, Handle, Mode
@@ -20,10 +23,16 @@ from gateway.chunks.pack import Location, Span, Superblock, Trailer
 from gateway.chunks.packer import Extent
 from gateway.chunks.segment import Segment
 from gateway.errors import Conflict, Reason, Unavailable
-from gateway.limits import EXTENT_SIZE_MAX, MIB, SEGMENT_SIZE_MAX
+from gateway.limits import EXTENT_SIZE_MAX, KIB, MIB, SEGMENT_SIZE_MAX
 
 RESERVE_STEP = 32 * MIB
+ZEROS = 1 * MIB  # written ahead of short extents; 256 of a block each share it
+SHORT_MAX = 64 * KIB
 RECORDS_MAX = 65_536  # of one segment: sorting its footer then stalls nobody for long
+
+
+# Aligned as direct transfers want it; never written to, so that it takes no memory.
+_ZEROS = memoryview(mmap.mmap(-1, ZEROS, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 def segment_name(number: int) -> str:
@@ -84,6 +93,7 @@ class Appender:
         self._direct, self._buffered = handles
         self._size_max = size_max
         self._reserved = chain.end
+        self._touched = chain.end  # blocks before it were written once
         self.length = chain.end  # of the file's durable part
 
     @classmethod
@@ -170,6 +180,7 @@ class Appender:
         data, span = extent.encode(self.segment.superblock, chain.end, chain.seq, chain.prev_crc)
         self._reserve(span.offset + span.size)
         self.dead = True
+        self._touch(span)
         self._files.pwrite(self._direct, data, span.offset)
         self._files.fdatasync(self._direct)
         self.dead = False
@@ -192,6 +203,15 @@ class Appender:
             # Not so much is free: perhaps what this extent needs.
             self._files.fallocate(self._buffered, self._reserved, end - self._reserved)
             self._reserved = end
+
+    def _touch(self, span: Span) -> None:
+        end = span.offset + span.size
+        if end > self._touched and span.size <= SHORT_MAX:
+            ahead = min(span.offset + ZEROS, self._reserved)
+            if ahead > end:
+                self._files.pwrite(self._direct, _ZEROS[: ahead - span.offset], span.offset)
+                self._touched = ahead
+        self._touched = max(self._touched, end)
 
     def seal(self) -> Trailer:
         """Write the footer, cut the file to length, rename it to a pack; all durable.

@@ -387,6 +387,8 @@ class ChunkStore:
             running = self._loop.run_in_executor(self.threads, segment.verify, extent)
             self._verifying[key] = running
             running.add_done_callback(lambda _: self._verifying.pop(key, None))
+            # Everybody may be cancelled meanwhile; the error is noted at the segment all the same.
+            running.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(running)
 
     # --- upkeep --------------------------------------------------------------------------------

@@ -90,11 +90,14 @@ class LogWriter:
         self._free: list[memoryview] = []
         self._made = 0
         self._large = False  # a record of more than an extent's usual size is in memory
-        self._waiters: dict[int, list[asyncio.Future[None]]] = {}  # loop only
-        self._starved: list[asyncio.Future[None]] = []  # loop only
+        # Each with the number of the attempt that was last begun when it came. Loop only.
+        self._waiters: dict[int, list[tuple[asyncio.Future[None], int]]] = {}
+        self._starved: list[tuple[asyncio.Future[None], int]] = []
+        self._attempt = 0
         self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._signalled = False
         self._closing = False
+        self._said = ""
         self._ended: asyncio.Future[None] = loop.create_future()
         self._thread = threading.Thread(target=self._run, name="sidegate-log", daemon=True)
         self._thread.start()
@@ -128,24 +131,30 @@ class LogWriter:
         """
         taken: list[tuple[int, bool]] = []
         places: list[tuple[Extent, int, bytes | memoryview]] = []
-        with self._lock:
-            self._check_open()
-            for record in records:
-                ticket = self.pending.get(record.id)
-                if ticket is not None:
-                    taken.append((ticket, False))
-                    continue
-                size = len(record.data)
-                extent = self._current
-                if extent is None or not extent.fits(size):
-                    extent = self._rotate(size)
-                    if extent is None:
-                        break
-                offset = extent.reserve(record.kind, record.id, size, record.crc)
-                extent.filling += 1
-                places.append((extent, offset, record.data))
-                self.pending[record.id] = extent.ticket
-                taken.append((extent.ticket, True))
+        try:
+            with self._lock:
+                self._check_open()
+                for record in records:
+                    ticket = self.pending.get(record.id)
+                    if ticket is not None:
+                        taken.append((ticket, False))
+                        continue
+                    size = len(record.data)
+                    extent = self._current
+                    if extent is None or not extent.fits(size):
+                        extent = self._rotate(size)
+                        if extent is None:
+                            break
+                    offset = extent.reserve(record.kind, record.id, size, record.crc)
+                    extent.filling += 1
+                    places.append((extent, offset, record.data))
+                    self.pending[record.id] = extent.ticket
+                    taken.append((extent.ticket, True))
+        finally:
+            self._fill(places)
+        return taken
+
+    def _fill(self, places: Sequence[tuple[Extent, int, bytes | memoryview]]) -> None:
         for extent, offset, data in places:
             extent.place(offset, data)
         if places:
@@ -153,7 +162,6 @@ class LogWriter:
                 for extent, _, _ in places:
                     extent.filling -= 1
             self._signal()
-        return taken
 
     def _check_open(self) -> None:
         if self._closing:
@@ -209,7 +217,7 @@ class LogWriter:
                     Reason.SHUTTING_DOWN, "the store was closed before it was durable"
                 )
             future = self._loop.create_future()
-            self._waiters.setdefault(ticket, []).append(future)
+            self._waiters.setdefault(ticket, []).append((future, self._attempt))
             self._wanted = max(self._wanted, ticket)
             self._signal()
             await future
@@ -223,27 +231,30 @@ class LogWriter:
         if not self._has_room(size):
             self._check_open()
             future = self._loop.create_future()
-            self._starved.append(future)
+            self._starved.append((future, self._attempt))
             self._signal()
             await future
 
     def _settle(self) -> None:
         durable = self.durable
         for ticket in [ticket for ticket in self._waiters if ticket <= durable]:
-            for future in self._waiters.pop(ticket):
+            for future, _ in self._waiters.pop(ticket):
                 if not future.done():
                     future.set_result(None)
         starved, self._starved = self._starved, []
-        for future in starved:
+        for future, _ in starved:
             if not future.done():
                 future.set_result(None)
 
-    def _refuse(self, error: SidegateError) -> None:
-        starved, self._starved = self._starved, []
-        self._settle()
-        waiting = [future for futures in self._waiters.values() for future in futures]
-        self._waiters.clear()
-        for future in waiting + starved:
+    def _refuse(self, error: SidegateError, attempt: int) -> None:
+        # An attempt says nothing to those who came when it had begun: the next one is theirs.
+        starved = [item for item in self._starved if item[1] < attempt]
+        self._starved = [item for item in self._starved if item[1] >= attempt]
+        for ticket, items in list(self._waiters.items()):
+            if ticket > self.durable:
+                starved += [item for item in items if item[1] < attempt]
+                self._waiters[ticket] = [item for item in items if item[1] >= attempt]
+        for future, _ in starved:
             if not future.done():
                 # One error for each: a shared one would gather the tracebacks of all.
                 future.set_exception(
@@ -275,22 +286,31 @@ class LogWriter:
 
     def _end(self) -> None:
         self._ended.set_result(None)
-        self._refuse(Unavailable(Reason.SHUTTING_DOWN, "the store was closed"))
+        self._settle()
+        self._refuse(Unavailable(Reason.SHUTTING_DOWN, "the store was closed"), self._attempt + 1)
 
     def _step(self) -> bool:
         extent = self._next()
         if extent is None:
             return False
+        self._attempt += 1
         try:
             self._commit(extent)
         except SidegateError as error:
-            _log.error("an extent is not durable: %s", error.line())
-            self._post(self._refuse, error)
+            if error.message != self._said:
+                self._said = error.message  # once, however many ask while the disk stays full
+                _log.error("an extent is not durable: %s", error.line())
+            self._post(self._refuse, error, self._attempt)
             return False
         except Exception as error:
             _log.exception("an extent is not durable")
-            self._post(self._refuse, Unavailable(Reason.IO_ERROR, f"the log failed: {error}"))
+            self._post(
+                self._refuse,
+                Unavailable(Reason.IO_ERROR, f"the log failed: {error}"),
+                self._attempt,
+            )
             return False
+        self._said = ""
         self._post(self._settle)
         return True
 

@@ -21,7 +21,7 @@ from gateway.limits import KIB, MIB
 
 Made = Callable[[str], Unavailable]
 BODIES = [
-    random.Random(seed).randbytes(size) for seed, size in enumerate([50, 700 * KIB, 4000] * 3)
+    random.Random(seed).randbytes(size) for seed, size in enumerate([50, 700 * KIB, 4000] * 2)
 ]
 
 
