@@ -30,6 +30,7 @@ REFUSALS_MAX = 64  # connections above CONNECTIONS_MAX that are told so; more ar
 WRITE_HIGH_WATER = 1 * MIB  # bytes queued to one socket before the store is held back
 WRITE_LOW_WATER = 256 * KIB
 WRITE_SLICE_MAX = 512 * KIB  # one write; small enough that many readers share the loop fairly
+WRITE_TURN_MAX = 4 * MIB  # about 1 ms of copying; then others have their turn
 
 # --- server: bodies ----------------------------------------------------------------------------
 ARENA_SIZE = 2 * MIB  # one window of body in flight

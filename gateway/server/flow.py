@@ -2,8 +2,10 @@
 
 The transport queues what the socket does not take at once; above `limits.WRITE_HIGH_WATER` it says
 stop, and whoever produces the bytes waits here until `limits.WRITE_LOW_WATER` is reached. So no
-response is ever queued whole, whatever its size. Views go to the transport as they are, gathered
-into one system call up to `limits.WRITE_SLICE_MAX`: nothing is copied on the way to the kernel.
+response is ever queued whole, whatever its size. A reader so fast that the queue never fills gets
+`limits.WRITE_TURN_MAX` before the other connections have a turn. Views go to the transport as they
+are, gathered into one system call up to `limits.WRITE_SLICE_MAX`: nothing is copied on the way to
+the kernel.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ class Flow:
         "_queued_before",
         "_stall_s",
         "_transport",
+        "_unbroken",
         "_waiter",
         "_watch",
     )
@@ -49,6 +52,7 @@ class Flow:
         self._gone = False
         self._waiter: asyncio.Future[None] | None = None
         self._queued_before = 0
+        self._unbroken = 0  # about so many bytes written since others had a turn
 
     @property
     def gone(self) -> bool:
@@ -104,6 +108,7 @@ class Flow:
             Unavailable(CLIENT_GONE): the connection was lost.
         """
         if self._paused and not self._gone:
+            self._unbroken = 0
             self._waiter = self._loop.create_future()
             self._queued_before = self.queued
             self._watch.expect_within(self._stall_s)
@@ -118,6 +123,12 @@ class Flow:
     async def _put(self, batch: list[memoryview]) -> None:
         if self._paused or self._gone:
             await self.drain()
+        self._unbroken += limits.WRITE_SLICE_MAX
+        if self._unbroken > limits.WRITE_TURN_MAX:
+            self._unbroken = 0
+            await asyncio.sleep(0)
+            if self._gone:
+                await self.drain()
         if len(batch) == 1:
             self._transport.write(batch[0])
         else:

@@ -10,6 +10,7 @@ import contextlib
 import socket
 import ssl
 import struct
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -88,7 +89,8 @@ class Client:
     def reset(self) -> None:
         """Close with a reset instead of a goodbye."""
         sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 
@@ -170,3 +172,19 @@ async def serve() -> AsyncIterator[Serve]:
         assert served.listener.connections == 0
         assert served.arenas.arenas_used == 0
         assert served.arenas.blocks_used == 0
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    key, cert = str(folder / "key.pem"), str(folder / "cert.pem")
+    subprocess.run(
+        (
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+            f" -keyout {key} -out {cert} -subj /CN=localhost"
+            " -addext subjectAltName=DNS:localhost"
+        ).split(),
+        check=True,
+        capture_output=True,
+    )
+    return key, cert

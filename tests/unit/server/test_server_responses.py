@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import ssl
-import subprocess
 import weakref
 
 import pytest
@@ -497,22 +496,6 @@ async def test_an_address_that_cannot_be_bound(host, port):
     with pytest.raises(Invalid) as caught:
         await listener.start()
     assert caught.value.reason is Reason.BAD_ARGUMENT
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    key, cert = str(folder / "key.pem"), str(folder / "cert.pem")
-    subprocess.run(
-        (
-            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-            f" -keyout {key} -out {cert} -subj /CN=localhost"
-            " -addext subjectAltName=DNS:localhost"
-        ).split(),
-        check=True,
-        capture_output=True,
-    )
-    return key, cert
 
 
 async def test_tls(serve, certificate):
