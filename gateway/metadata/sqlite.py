@@ -346,8 +346,12 @@ class SqliteMetadata:
         if reader is None:
             try:
                 reader = self._pool.pop() if self._pool else self._new_reader()
+            except sqlite3.Error as error:
+                raise translate(error, self._path) from error
+            try:
                 reader.begin()
             except sqlite3.Error as error:
+                reader.close()
                 raise translate(error, self._path) from error
             self._shared = reader
         reader.users += 1
@@ -369,7 +373,11 @@ class SqliteMetadata:
     def _retire(self, reader: _Reader) -> None:
         if reader is self._shared:
             self._shared = None
-        reader.end()
+        try:
+            reader.end()
+        except sqlite3.Error:  # what it could not read was told where it was read
+            reader.close()
+            return
         if len(self._pool) < POOL_MAX and not self._closing:
             self._pool.append(reader)
         else:

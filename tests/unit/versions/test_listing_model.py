@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -172,7 +173,7 @@ async def test_writers_are_never_lost_to_finishers(tmp_path):
         commits = await parts.versions.list_commits("r", MASTER, 10_000)
         assert len({info.id for info in commits}) == len(commits) > 1
         assert commits[0].objects == len(expected)
-        for newer, older in zip(commits, commits[1:], strict=False):
+        for newer, older in itertools.pairwise(commits):
             assert newer.parent == older.id
 
 

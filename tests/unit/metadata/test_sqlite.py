@@ -1,0 +1,174 @@
+"""What is SQLite's own: whose file it is, what it refuses, what a full disk does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+
+import pytest
+
+from gateway.errors import Corrupt, Reason, Unavailable
+from gateway.metadata import schema
+from gateway.metadata.base import Delete, Expect, Insert, Next, Put, Unit
+from gateway.metadata.schema import COUNTER, META, STAGING
+from gateway.metadata.sqlite import GROUP_MAX, SqliteMetadata, translate
+from gateway.metadata.sqlite_ops import needs_savepoint
+
+
+def staged(n: int, size: int = 10) -> Unit:
+    return Unit([Put(STAGING, {"scope": "s", "path": b"%d" % n, "seq": n, "record": bytes(size)})])
+
+
+async def count(store: SqliteMetadata) -> int:
+    async with store.snapshot() as rows:
+        return len(await rows.scan(STAGING))
+
+
+async def test_rows_outlive_the_store(tmp_path):
+    path = str(tmp_path / "m.sqlite")
+    store = SqliteMetadata.open(path)
+    await store.commit(Unit([Put(META, {"name": "format", "value": b"1"})]))
+    await store.close()
+    store = SqliteMetadata.open(path)
+    async with store.snapshot() as rows:
+        assert (await rows.get(META, ("format",)))["value"] == b"1"
+    await store.close()
+    assert not (tmp_path / "m.sqlite-wal").exists()
+
+
+async def test_the_log_does_not_grow_without_bound_while_readers_come_and_go(tmp_path):
+    store = SqliteMetadata.open(str(tmp_path / "m.sqlite"))
+    for n in range(0, 3000, 100):
+        await asyncio.gather(*[store.commit(staged(k % 50, 4000)) for k in range(n, n + 100)])
+        async with store.snapshot() as rows:
+            await rows.scan(STAGING, limit=1)
+    assert (tmp_path / "m.sqlite-wal").stat().st_size < 16 << 20
+    await store.close()
+
+
+async def test_more_units_than_a_group_takes(tmp_path):
+    store = SqliteMetadata.open(str(tmp_path / "m.sqlite"))
+    await asyncio.gather(*[store.commit(staged(n)) for n in range(3 * GROUP_MAX + 1)])
+    assert await count(store) == 3 * GROUP_MAX + 1
+    await store.close()
+
+
+async def test_a_full_disk_fails_what_it_fails_and_the_store_goes_on(tmp_path):
+    store = SqliteMetadata.open(str(tmp_path / "m.sqlite"))
+    await store.commit(staged(0))
+    pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
+    store._writer.execute(f"PRAGMA max_page_count = {pages + 20}")
+    outcomes = await asyncio.gather(
+        *[store.commit(staged(n, 50_000)) for n in range(1, 30)], return_exceptions=True
+    )
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    assert failed
+    for error in failed:
+        assert isinstance(error, Unavailable)
+        assert error.reason is Reason.DISK_FULL
+    assert await count(store) == 1 + len(outcomes) - len(failed)
+    store._writer.execute("PRAGMA max_page_count = 1000000")
+    await asyncio.gather(*[store.commit(staged(n, 50_000)) for n in range(1, 30)])
+    assert await count(store) == 30
+    await store.close()
+
+
+async def test_a_commit_that_cannot_be_synced_fails_its_group(tmp_path):
+    store = SqliteMetadata.open(str(tmp_path / "m.sqlite"))
+    await store.commit(staged(0))
+    # Another connection in a transaction keeps the writer from beginning one.
+    other = sqlite3.connect(tmp_path / "m.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    store._writer.execute("PRAGMA busy_timeout = 0")
+    with pytest.raises(Unavailable) as held:
+        await store.commit(staged(1))
+    assert held.value.reason is Reason.LOCKED
+    other.execute("COMMIT")
+    other.close()
+    await store.commit(staged(2))
+    assert await count(store) == 2
+    await store.close()
+
+
+def test_files_that_are_not_ours_are_refused(tmp_path):
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(os.urandom(20_000))
+    with pytest.raises(Corrupt) as damaged:
+        SqliteMetadata.open(str(garbage))
+    assert damaged.value.reason is Reason.DAMAGED
+    foreign = tmp_path / "foreign"
+    with sqlite3.connect(foreign) as other:
+        other.execute("CREATE TABLE t (a)")
+    other.close()
+    with pytest.raises(Corrupt) as unknown:
+        SqliteMetadata.open(str(foreign))
+    assert unknown.value.reason is Reason.UNKNOWN_FORMAT
+    with sqlite3.connect(foreign) as other:
+        assert other.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (1,)
+    other.close()
+
+
+async def test_a_newer_schema_is_refused(tmp_path):
+    path = str(tmp_path / "m.sqlite")
+    await SqliteMetadata.open(path).close()
+    with sqlite3.connect(path) as other:
+        other.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    other.close()
+    with pytest.raises(Corrupt) as newer:
+        SqliteMetadata.open(path)
+    assert newer.value.reason is Reason.UNKNOWN_FORMAT
+
+
+async def test_damage_is_an_error_and_not_an_answer(tmp_path):
+    path = tmp_path / "m.sqlite"
+    store = SqliteMetadata.open(str(path))
+    await asyncio.gather(*[store.commit(staged(n, 2000)) for n in range(200)])
+    await store.close()
+    data = bytearray(path.read_bytes())
+    data[40 * 4096 :] = os.urandom(len(data) - 40 * 4096)
+    path.write_bytes(data)
+    store = SqliteMetadata.open(str(path))
+    with pytest.raises(Corrupt) as damaged:
+        await count(store)
+    assert damaged.value.reason is Reason.DAMAGED
+    await store.close()
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path):
+    with pytest.raises(Unavailable):
+        SqliteMetadata.open(str(tmp_path / "missing" / "m.sqlite"))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "reason"),
+    [
+        (sqlite3.SQLITE_FULL, Unavailable, Reason.DISK_FULL),
+        (sqlite3.SQLITE_READONLY, Unavailable, Reason.READ_ONLY_STORE),
+        (sqlite3.SQLITE_READONLY_DBMOVED, Unavailable, Reason.READ_ONLY_STORE),
+        (sqlite3.SQLITE_IOERR_FSYNC, Unavailable, Reason.IO_ERROR),
+        (sqlite3.SQLITE_CANTOPEN, Unavailable, Reason.IO_ERROR),
+        (sqlite3.SQLITE_CORRUPT, Corrupt, Reason.DAMAGED),
+        (sqlite3.SQLITE_NOTADB, Corrupt, Reason.DAMAGED),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, Unavailable, Reason.LOCKED),
+    ],
+)
+def test_errors_are_translated_by_their_code(code, kind, reason):
+    error = sqlite3.OperationalError("it")
+    error.sqlite_errorcode, error.sqlite_errorname = code, "SQLITE_IT"
+    told = translate(error, "/data/m")
+    assert type(told) is kind
+    assert told.reason is reason
+    assert "/data/m" in told.message
+
+
+def test_savepoints_are_for_units_that_can_fail_half_way():
+    put = Put(STAGING, {"scope": "s", "path": b"", "seq": 1})
+    bump = Next(COUNTER, ("c",), "value", "n")
+    expect = Expect(COUNTER, ("c",), None)
+    insert = Insert(COUNTER, {"name": "c"})
+    delete = Delete(COUNTER, ("c",))
+    for ops in ([], [put], [expect, bump, put], [expect, expect, insert, put, delete]):
+        assert not needs_savepoint(ops)
+    for ops in ([put, bump], [bump, bump], [put, expect], [delete, insert]):
+        assert needs_savepoint(ops)
