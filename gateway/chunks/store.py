@@ -325,26 +325,37 @@ class ChunkStore:
 
         The views laid end to end are the records laid end to end.
         """
-        await self.read(ids)
-        runs: list[list[int]] = []
-        for found in self._index.get_many(ids):
+        if self._closed:
+            raise _closed()
+        located = self._index.get_many(ids)
+        views: list[memoryview] = []
+        first, count = 0, len(ids)
+        while first < count:
+            found = located[first]
+            last = first + 1
             if found is None:
-                raise Corrupt(Reason.DAMAGED, "a chunk has left the index")
+                views += await self.read(ids[first:last])
+                first = last
+                continue
             number, offset, length = found
-            if runs:
-                last = runs[-1]
-                if last[0] == number and last[1] + last[2] == offset:
-                    whole = self._segments[number].slice(last[1], last[2] + length)
-                    if whole is not None:
-                        last[2] += length
-                        continue
-            runs.append([number, offset, length])
-        views = []
-        for number, offset, length in runs:
-            view = self._segments[number].slice(offset, length)
+            while last < count:
+                after = located[last]
+                if after is None or after[0] != number or after[1] != offset + length:
+                    break
+                length += after[2]
+                last += 1
+            segment = self._segments.get(number)
+            view = segment.slice(offset, length) if segment is not None else None
             if view is None:
-                raise Corrupt(Reason.DAMAGED, f"segment {number:08x} was closed while it was read")
+                # The first fetch of an extent verifies all of it.
+                single = await self._fetch(ids[first], found)
+                view = segment.slice(offset, length) if segment is not None else None
+                if view is None:
+                    views += [single, *await self.read(ids[first + 1 : last])]
+                    first = last
+                    continue
             views.append(view)
+            first = last
         return views
 
     async def _fetch(self, record_id: bytes, found: tuple[int, int, int] | None) -> memoryview:

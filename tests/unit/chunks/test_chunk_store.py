@@ -190,6 +190,10 @@ async def test_a_run_of_neighbours_is_one_view(tmp_path: Path) -> None:
         assert b"".join(runs) == data
         assert len(runs) < len(ids)
         assert all(run.readonly for run in runs)
+        waiting = await store.put(DOMAIN, RecordKind.SMALL, b"still waits")
+        mixed = [*ids[:3], waiting.id, *ids[2:], ids[0]]
+        assert b"".join(await store.read_runs(mixed)) == await whole(store, mixed)
+        assert await store.read_runs([]) == []
         assert [bytes(view) for view in await store.read_runs(ids[::-1])] == [
             bytes(view) for view in (await store.read(ids))[::-1]
         ]
@@ -224,6 +228,8 @@ async def test_full_segments_become_packs_that_last(tmp_path: Path) -> None:
         assert await take(store, data) == ids
         assert store.stats().payload_bytes == len(data)
         assert not store.stats().damage
+    async with opened(str(tmp_path)) as store:
+        assert b"".join(await store.read_runs(ids)) == data
 
 
 async def test_what_is_not_there_is_corrupt(tmp_path: Path) -> None:
