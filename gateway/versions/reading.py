@@ -313,13 +313,44 @@ class Reading:
         async with state.metadata.snapshot() as rows:
             layers = await layers_of(state, rows, view)
             start = first_after(after, prefix, delimiter)
-            if limit > 0 and start is not None:
+            if limit > 0 and start is not None and layers.scope is None and not delimiter:
+                await self._fill_plain(page, view, layers, start, successor(prefix), limit)
+            elif limit > 0 and start is not None:
                 merged = Merged(state, rows, view, layers, successor(prefix))
                 await merged.seek(start)
                 await _fill(page, merged, prefix, delimiter, limit)
         if view.recorder is not None:
             view.recorder.listed(prefix, delimiter, after, page)
         return page
+
+    async def _fill_plain(
+        self,
+        page: Listing,
+        view: BucketView,
+        layers: Layers,
+        start: bytes,
+        until: bytes | None,
+        limit: int,
+    ) -> None:
+        """Fill a page with neighbours of a tree: nothing staged, nothing rolled up."""
+        cursor = self._state.objects.trees.cursor(view.domain, layers.base.root)
+        await cursor.seek(start)
+        entries: list[tuple[bytes, ObjectRecord]] = []
+        step = STEP_MIN if until is not None else limit + 1
+        while len(entries) <= limit:
+            wanted = min(step, limit + 1 - len(entries))
+            found = await cursor.take(wanted)
+            entries += found
+            step *= 4
+            if until is not None and entries and entries[-1][0] >= until:
+                del entries[bisect_left(entries, until, key=lambda entry: entry[0]) :]
+                break
+            if len(found) < wanted:
+                break
+        if len(entries) > limit:
+            del entries[limit:]
+            page.truncated, page.next = True, entries[-1][0]
+        page.entries = entries
 
     async def is_empty(self, rows: Snapshot, view: BucketView, layers: Layers) -> bool:
         """Tell whether a view shows no object at all."""
