@@ -143,11 +143,7 @@ class Watcher:
             new[key] = (only is None or key in only) and await self._is_new(
                 by_key[key], spec, heads
             )
-        unfinished: set[Place] = set()
-        if cause is not None:
-            for job in await self._store.unfinished():
-                if job.cause == cause:
-                    unfinished.add(_output(parse_spec(job.spec).spec))
+        unfinished = set() if cause is None else await self._under_way(cause, heads)
         nodes = [
             _node(key, spec, running=by_key[key].state is PipelineState.RUNNING)
             for key, spec in specs.items()
@@ -163,6 +159,17 @@ class Watcher:
             await self._insert(by_key[node.key], _pinned(specs[node.key], heads), cause, seen)
             for node in found
         ]
+
+    async def _under_way(self, cause: CommitId, heads: Mapping[Place, Head]) -> set[Place]:
+        """Return the outputs that jobs of a cause have yet to move."""
+        places: set[Place] = set()
+        for job in await self._store.unfinished():
+            place = _output(parse_spec(job.spec).spec)
+            head = heads.get(place)
+            moved = head is not None and head.commit == job.output_commit is not None
+            if job.cause == cause and not moved:
+                places.add(place)
+        return places
 
     async def _is_new(self, pipeline: Pipeline, spec: Spec, heads: Mapping[Place, Head]) -> bool:
         """Tell whether the latest job of a pipeline was of another version or other inputs."""

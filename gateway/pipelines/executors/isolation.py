@@ -69,7 +69,7 @@ def _have_pfs() -> bool:
 
 
 def binds(isolation: Isolation, folders: Mapping[str, str], path: str) -> Sequence[tuple[str, str]]:
-    """Return what to mount where for an attempt with these folders (tmp, pfs, home, work).
+    """Return what to mount where for an attempt with these folders (tmp, pfs, home).
 
     A private /tmp hides what is really there. So the attempt's own folders are mounted back in
     their places when the data directory is below /tmp, and so are the programs that PATH names.
@@ -77,7 +77,7 @@ def binds(isolation: Isolation, folders: Mapping[str, str], path: str) -> Sequen
     if not isolation.mounts:
         return []
     pairs = [(folders["tmp"], TMP)]
-    kept = [folders["home"], folders["work"], folders["pfs"], *_programs(path)]
+    kept = [folders["home"], folders["pfs"], *_programs(path)]
     pairs += [(each, each) for each in kept if _below_tmp(each)]
     if isolation.pfs:
         pairs.append((folders["pfs"], PFS))

@@ -1,9 +1,10 @@
 """The executor that runs user code as processes of this machine.
 
-Each attempt has a folder of its own with `tmp`, `home`, `pfs` and `work`; where the kernel allows
-(`isolation`), the user code sees the first as /tmp and the third as /pfs. It gets its own session
-and, mostly, its own pid namespace, so that its end is the end of all it started. It is kept from
-accidents, not from malice: it runs as the user of this process and may read what that user may.
+Each attempt has a folder of its own with `tmp`, `home` and `pfs`; where the kernel allows
+(`isolation`), the user code sees the first as /tmp and the last as /pfs. It starts in /tmp/work. It
+gets its own session and, mostly, its own pid namespace, so that its end is the end of all it
+started. It is kept from accidents, not from malice: it runs as the user of this process and may
+read what that user may.
 
 `transform.image` means nothing here; the programs are those of this machine.
 """
@@ -32,7 +33,7 @@ from gateway.pipelines.executors.isolation import (
     copy_named_files,
 )
 
-_FOLDERS = {"tmp": 0o1777, "home": 0o700, "pfs": 0o755, "work": 0o700}
+_FOLDERS = {"tmp": 0o1777, "tmp/work": 0o755, "home": 0o700, "pfs": 0o755}
 _LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
 _PIPE_WINDOW = 64 * limits.KIB
 _LAST_WORDS_S = 5.0  # for what is left in a pipe whose writers are dead
@@ -76,12 +77,11 @@ class ProcessExecutor:
 
     def _workspace(self, directory: str, isolation: Isolation) -> Workspace:
         pfs = os.path.join(directory, "pfs")
-        tmp = TMP if isolation.mounts else os.path.join(directory, "tmp")
         variables = {
             "PATH": self._path,
             "LANG": self._lang,
             "HOME": os.path.join(directory, "home"),
-            "TMPDIR": tmp,
+            "TMPDIR": _seen_tmp(directory, isolation),
         }
         seen = PFS if isolation.pfs else pfs
         if not isolation.pfs:
@@ -111,7 +111,8 @@ class ProcessExecutor:
             path = os.path.dirname(task.argv[0]) + os.pathsep + path
         plan = {
             "argv": task.argv,
-            "cwd": task.working_dir or folders["work"],
+            "cwd": task.working_dir
+            or os.path.join(_seen_tmp(workspace.directory, isolation), "work"),
             "binds": binds(isolation, folders, path),
             "proc": isolation.pids,
             "status": status_write,
@@ -321,6 +322,11 @@ class ProcessExecution:
             return Outcome(None, "the launcher could not start; the log may say why")
         code = self._process.returncode
         return Outcome(code if code is None or code >= 0 else 128 - code)
+
+
+def _seen_tmp(directory: str, isolation: Isolation) -> str:
+    """Return what the user code calls its `tmp`."""
+    return TMP if isolation.mounts else os.path.join(directory, "tmp")
 
 
 def _make_folders(directory: str) -> None:

@@ -50,7 +50,7 @@ async def test_environment_is_exact_and_folders_are_private(executor, tmp_path, 
     assert "SIDEGATE_ROOT_SECRET_KEY" not in names
     assert os.path.exists(os.path.join(workspace.directory, "tmp", "sidegate-was-here"))
     assert not os.path.exists("/tmp/sidegate-was-here")
-    assert os.path.join(workspace.directory, "work") in log
+    assert os.path.join(workspace.variables["TMPDIR"], "work") in log
     assert {each for each in os.listdir("/tmp") if "sidegate" in each} <= before
     await executor.remove(workspace)
     assert not os.path.exists(workspace.directory)
