@@ -95,7 +95,7 @@ class Traffic:
     gets: int = 0
     bytes_read: int = 0  # of what GETs announced
     lists: int = 0
-    heads: int = 0
+    lookups: int = 0  # of single keys, by HEAD or GET
     puts: int = 0
     deletes: int = 0
     bytes_written: int = 0

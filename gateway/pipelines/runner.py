@@ -124,7 +124,7 @@ class Runner:
             async with turn, self._slots:
                 await self._run(run)
         except asyncio.CancelledError:
-            await self._put_away(run, JobState.KILLED, run.stop_reason or "")
+            await self._cut_off(run)
         except Exception:
             _LOG.exception("job %s could not be driven to its end", run.job.id)
         finally:
@@ -132,6 +132,12 @@ class Runner:
             self._logs.grew(run.job.id)
             if run.job.state.ended:
                 self._on_end(run.job)
+
+    async def _cut_off(self, run: Run) -> None:
+        try:
+            await self._put_away(run, JobState.KILLED, run.stop_reason or _CLOSING)
+        except SidegateError as error:
+            _LOG.error("job %s was cut off and could not be put away: %s", run.job.id, error.line())
 
     async def _run(self, run: Run) -> None:
         spec = parse_spec(run.job.spec).spec
@@ -271,7 +277,7 @@ class Runner:
             return
         if job.output_commit is not None:
             await self._versions.drop_output(job.output_commit)
-        if state is JobState.KILLED and run.stop_reason == _CLOSING:
+        if state is JobState.KILLED and reason == _CLOSING:
             run.job = await self._store.reset_job(job)
             return
         run.job = await self._store.move_job(job, state, now_ms=self._clock.now_ms(), reason=reason)

@@ -131,14 +131,20 @@ class Pipelines:
 
     async def _watch(self) -> None:
         """Look at every move of a head, in order, for ever."""
-        await self._catch_up()
-        self._submit(await self._watcher.on_present())
+        caught_up = False
         while True:
             try:
+                if not caught_up:
+                    await self._catch_up()
+                    self._submit(await self._watcher.on_present())
+                    caught_up = True
                 moves = await self._versions.wait_moves(await self._store.seen())
                 await self._look(moves)
             except SidegateError as error:
                 _LOG.error("a move of a branch could not be looked at: %s", error.line())
+                await asyncio.sleep(_AGAIN_S)
+            except Exception:
+                _LOG.exception("a fault in looking at moves of branches")
                 await asyncio.sleep(_AGAIN_S)
 
     async def _catch_up(self) -> None:

@@ -19,6 +19,7 @@ from gateway.versions.model import Listing, ObjectRecord
 from gateway.versions.views import Buckets, BucketView, JobBuckets
 
 OUT = "out"
+_REACHABLE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 
 
 class GatewayHandle(Protocol):
@@ -58,7 +59,7 @@ class Counter:
 
     def looked_up(self, key: bytes, record: ObjectRecord | None) -> None:  # noqa: ARG002
         """Count a lookup."""
-        self.traffic.heads += 1
+        self.traffic.lookups += 1
 
     def read(self, key: bytes, record: ObjectRecord, start: int, end: int) -> None:  # noqa: ARG002
         """Count a read of bytes `start` to `end`."""
@@ -127,10 +128,12 @@ class Sidecar:
     @property
     def url(self) -> str:
         """What `S3_ENDPOINT` says."""
-        if self._advertise is None:
-            return self._handle.url
         scheme, _, address = self._handle.url.partition("://")
-        return f"{scheme}://{self._advertise}:{address.rpartition(':')[2]}"
+        host, _, port = address.rpartition(":")
+        name = self._advertise or _REACHABLE.get(host, host)
+        if ":" in name and not name.startswith("["):
+            name = f"[{name}]"
+        return f"{scheme}://{name}:{port}"
 
     async def seal(self) -> None:
         """Refuse what is new, wait for what is under way, and close the port."""

@@ -7,12 +7,13 @@ with each job made for it, so that after a crash every move is looked at and non
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from gateway.clock import Clock
 from gateway.entropy import Entropy
-from gateway.errors import Conflict, NotFound, Reason
+from gateway.errors import Conflict, NotFound, Reason, SidegateError
 from gateway.ids import BranchName, CommitId, JobId, RepoId, new_event_id
 from gateway.pipelines.job import Job, JobInput, JobState, Pipeline, PipelineState
 from gateway.pipelines.provenance import Node, Place, same_inputs
@@ -21,6 +22,8 @@ from gateway.pipelines.store import PipelineStore
 from gateway.pipelines.triggers import due
 from gateway.versions.model import Move
 from gateway.versions.store import Versions
+
+_LOG = logging.getLogger(__name__)
 
 
 class Head(NamedTuple):
@@ -230,7 +233,14 @@ class Watcher:
 
 
 def _specs(pipelines: list[Pipeline]) -> dict[str, Spec]:
-    return {each.key: parse_spec(each.spec).spec for each in pipelines}
+    """Return the specs by key; one that is no longer understood is logged and left out."""
+    specs: dict[str, Spec] = {}
+    for each in pipelines:
+        try:
+            specs[each.key] = parse_spec(each.spec).spec
+        except SidegateError as error:
+            _LOG.error("pipeline %s makes no jobs: %s", each.key, error.line())
+    return specs
 
 
 def _output(spec: Spec) -> Place:
