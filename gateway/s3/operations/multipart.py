@@ -69,12 +69,11 @@ async def upload_part(context: Context) -> Response:
         also=algorithm if algorithm is DEFAULT_ALGORITHM else None,
     )
     promised = source.promise.algorithm
-    if promised not in {None, algorithm} and algorithm is not DEFAULT_ALGORITHM:
+    if promised is not None and promised != algorithm and algorithm is not DEFAULT_ALGORITHM:
         raise S3Error(
             "InvalidRequest",
             "Checksum Type mismatch occurred, expected checksum Type: "
-            f"{algorithm.name.lower()}, actual checksum Type: "
-            f"{'null' if promised is None else promised.name.lower()}",
+            f"{algorithm.name.lower()}, actual checksum Type: {promised.name.lower()}",
         )
     part = await context.versions.put_part(view, context.key, upload_id, number, source)
     shown = promised or algorithm

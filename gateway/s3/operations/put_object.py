@@ -64,17 +64,17 @@ async def delete_objects(context: Context) -> Response:
         elif item.etag is None:
             plain[item.key] = None
         else:
-            error = await _delete_matching(context, view, item.key, item.etag)
-            if error is not None:
-                failures[position] = code_of(error)
+            failure = await _delete_matching(context, view, item.key, item.etag)
+            if failure is not None:
+                failures[position] = code_of(failure)
     keys = list(plain)
     outcome = dict(zip(keys, await context.versions.delete_many(view, keys), strict=True))
     results = []
     for position, item in enumerate(asked.objects):
         code, message = failures.get(position, ("", ""))
-        error = outcome.get(item.key) if item.etag is None else None
-        if not code and error is not None:
-            code, message = code_of(error)
+        failure = outcome.get(item.key) if item.etag is None else None
+        if not code and failure is not None:
+            code, message = code_of(failure)
         results.append(Deleted(item.key, item.version, code, message))
     return xml_response(delete_result(results, quiet=asked.quiet))
 
@@ -88,8 +88,8 @@ def _refused(item: Deletion) -> tuple[str, str] | None:
     if not item.key:
         return "UserKeyMustBeSpecified", "The key must be specified."
     if len(item.key) > KEY_SIZE_MAX:
-        error = S3Error("KeyTooLongError")
-        return error.code, error.message
+        too_long = S3Error("KeyTooLongError")
+        return too_long.code, too_long.message
     return None
 
 

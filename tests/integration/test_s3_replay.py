@@ -1,0 +1,63 @@
+"""What real clients sent gets the statuses that they got from S3."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.clock import ManualClock
+from tests.integration.replay import Capture, Replayer, captures
+from tests.integration.stack import Stack, raw, stack
+
+# Recognised and answered with 501, by the operation's name.
+NOT_OFFERED = {
+    "UploadPartCopy": {20, 21, 59, 60, 61},
+    "PutBucketVersioning": {23},
+    "PutObjectTagging": {24},
+}
+# Completes of uploads whose parts were copied (see above): there is nothing to complete.
+FOLLOWING = {22, 62}
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[tuple[Stack, ManualClock, str]]:
+    clock = ManualClock()
+    with stack(tmp_path / "data", clock=clock) as running:
+        running.run(running.app.versions.buckets.create("bktp"))  # was there before the capture
+        yield running, clock, running.listen(domain="localhost")
+
+
+def send(address: str, replayer: Replayer, capture: Capture) -> tuple[int, bytes]:
+    answer = raw(address, replayer.request(capture))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    head += b"\r\n"
+    assert head.startswith(b"HTTP/1.1 "), (capture.number, capture.first)
+    assert re.search(rb"\r\nx-amz-request-id: [0-9A-F]{16}\r\n", head)
+    replayer.answered(capture, head, body)
+    return int(head.split(b" ")[1]), body
+
+
+def test_replay(gateway: tuple[Stack, ManualClock, str]) -> None:
+    _, clock, address = gateway
+    not_offered = {number: name for name, found in NOT_OFFERED.items() for number in found}
+    replayer = Replayer()
+    wrong = []
+    everything = captures()
+    assert len(everything) == 496
+    for capture in everything:
+        if capture.number in FOLLOWING:
+            continue
+        now = capture.time_ms()
+        if now is not None:
+            clock.set_ms(now)
+        status, body = send(address, replayer, capture)
+        name = not_offered.get(capture.number)
+        if name is not None:
+            assert status == 501
+            assert f"<Operation>{name}</Operation>".encode() in body
+        elif status != capture.status:
+            wrong.append((capture.number, capture.client, capture.first, capture.status, status))
+    assert not wrong
