@@ -43,6 +43,7 @@ from gateway.wire.messages import EmptyBody, Handler, Request, Response
 _log = logging.getLogger(__name__)
 
 _NO_BODY = EmptyBody()
+_ERRORS = 300  # statuses from here on are no plain success
 _ID_SIZE = 8
 _IDS_AT_ONCE = 64
 
@@ -391,6 +392,13 @@ class Connection(asyncio.BufferedProtocol):
             or unread is None
             or unread > limits.EARLY_ERROR_DRAIN_MAX
         )
+        if body is None and head.expect_continue:
+            # Botocore asks also when the body is empty, and takes an answer that comes without 100
+            # for the first line of the next one on this connection: give it, or end the connection.
+            if response.status < _ERRORS:
+                self.send_continue()
+            else:
+                close = True
         if not await self._send(response, request, close=close, chunking=not old):
             return _Next.ABORT
         if body is not None:

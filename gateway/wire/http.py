@@ -59,7 +59,7 @@ class Head(NamedTuple):
     """A request head.
 
     `length` is the body's length in bytes: 0 without a body, None when it is chunked.
-    `expect_continue` is true only when there is a body to wait for.
+    `expect_continue` is what the client asked for, also of an empty body: botocore does.
     """
 
     method: bytes
@@ -163,7 +163,7 @@ def parse_head(data: bytes | bytearray | memoryview) -> Head:
         headers,
         framing,
         length,
-        current and length != 0 and expect == b"100-continue",
+        current and expect == b"100-continue",
         current and b"close" not in (option.strip() for option in connection_options.split(b",")),
         event.http_version,
     )

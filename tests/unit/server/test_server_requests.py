@@ -104,12 +104,25 @@ async def test_empty_bodies(serve):
     client = await (await serve(echo)).connect()
     for framing in (
         b"Content-Length: 0\r\n\r\n",
-        b"Content-Length: 0\r\nExpect: 100-continue\r\n\r\n",
         b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"\r\n",
     ):
         answer = await client.ask(b"PUT /e HTTP/1.1\r\nHost: x\r\n" + framing)
         assert answer.body == told("PUT", "/e", b"")
+
+
+async def test_expect_of_an_empty_body_is_answered_first_or_ends_the_connection(serve):
+    # Botocore takes an answer without 100 for the first line of the connection's next answer.
+    async def handler(request: Request) -> Response:
+        status = 404 if request.target == b"/missing" else 200
+        return Response(status, [], b"x", 1)
+
+    head = b"PUT %b HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n"
+    client = await (await serve(handler)).connect()
+    assert (await client.ask(head % b"/here")).status == 100
+    assert (await client.answer()).status == 200
+    assert (await client.ask(head % b"/missing")).status == 404
+    assert await client.reader.read() == b""
 
 
 async def test_pipelined_requests_are_answered_in_order(serve):

@@ -94,12 +94,12 @@ def test_repeated_headers_are_kept_in_order():
     [
         ([b"Expect: 100-continue", b"Content-Length: 1"], b"1.1", True),
         ([b"Expect: 100-Continue", b"Transfer-Encoding: chunked"], b"1.1", True),
-        ([b"Expect: 100-continue", b"Content-Length: 0"], b"1.1", False),
-        ([b"Expect: 100-continue"], b"1.1", False),
+        ([b"Expect: 100-continue", b"Content-Length: 0"], b"1.1", True),
+        ([b"Expect: 100-continue"], b"1.1", True),
         ([b"Expect: 100-continue", b"Content-Length: 1"], b"1.0", False),
     ],
 )
-def test_a_client_waits_only_when_there_is_a_body(lines, version, expected):
+def test_a_client_of_http_1_1_may_wait_for_100_continue(lines, version, expected):
     assert parse_head(put(*lines, version=version)).expect_continue is expected
 
 
