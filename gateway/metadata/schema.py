@@ -128,11 +128,12 @@ SCOPE = Table(
     indexes={"by_auto": ("auto", "started"), "by_commit": ("commit_id",)},
 )
 
-# A staged row: an object record, or NULL for a deletion.
+# A staged row: an object record, or NULL for a deletion. `seq` is that of its last write.
 STAGING = Table(
     "staging",
     {"scope": "TEXT", "path": "BLOB", "seq": "INTEGER", "record": "BLOB"},
     ("scope", "path"),
+    indexes={"by_seq": ("scope", "seq")},  # what was written since a fold began
 )
 
 # A multipart upload in progress. `branch` or, when not empty, `scope` (of an open commit or a job)

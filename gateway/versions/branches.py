@@ -131,7 +131,7 @@ class Branches:
                 cause = maybe_commit(start["cause"]) or from_commit
                 unit.add(*move_ops(state, repo_id, name, 1, from_commit, cause))
             try:
-                await state.metadata.commit(unit)
+                await self._move(unit)
             except Conflict as error:
                 if error.reason is not Reason.ALREADY_EXISTS:
                     raise
@@ -139,8 +139,6 @@ class Branches:
                     Reason.ALREADY_EXISTS, f"branch {name} of repo {repo} is there already"
                 ) from error
             state.forget_names()
-        if from_commit is not None:
-            state.on_move()
         return await self.inspect_branch(repo, name)
 
     async def _finished(self, rows: Snapshot, repo: Row, commit: CommitId) -> Row:
@@ -221,7 +219,7 @@ class Branches:
             repo_id = RepoId(text(found["id"]))
             version = number(row["ver"])
             cause = maybe_commit(target["cause"]) or to
-            await state.metadata.commit(
+            await self._move(
                 Unit(
                     [
                         Update(
@@ -235,10 +233,18 @@ class Branches:
                     ]
                 )
             )
-            state.on_move()
 
         await state.retry(attempt)
         return await self.inspect_branch(repo, name)
+
+    async def _move(self, unit: Unit) -> None:
+        """Commit a unit that moves a head, and tell those who wait for it."""
+
+        async def moved() -> None:
+            await self._state.metadata.commit(unit)
+            self._state.on_move()
+
+        await self._state.see_through(moved())
 
     async def delete_branch(self, repo: str, name: BranchName, *, force: bool = False) -> None:
         """Remove a branch; its commits stay, and what is staged on it is dropped.

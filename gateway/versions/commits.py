@@ -424,11 +424,14 @@ class Commits:
         leftovers = number(totals["writes"]) > SMALL
         if not leftovers:
             unit.add(DeleteWhere(STAGING, (scope,)))
-        await state.metadata.commit(unit)
-        if not dropped:
-            state.learn(commit, content)
-            state.on_move()
+        await state.see_through(self._commit(unit, None if dropped else (commit, content)))
         return not dropped, leftovers
+
+    async def _commit(self, unit: Unit, recorded: tuple[CommitId, Content] | None) -> None:
+        await self._state.metadata.commit(unit)
+        if recorded is not None:
+            self._state.learn(*recorded)
+            self._state.on_move()
 
     async def discard_commit(self, commit: CommitId) -> None:
         """Drop an open commit and all that was written to it.

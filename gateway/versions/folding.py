@@ -1,16 +1,18 @@
 """Folding: staged rows become a tree.
 
 Rows are read in order of their keys, a page at a time, and edited into the tree page by page, so
-that memory is bounded whatever was staged. Nodes are stored as they are made and named by nobody
+that memory is bounded whatever was staged; what was written while that went on is found by its
+sequence number, and is little. Nodes are stored as they are made and named by nobody
 until the commit is recorded: folding that is given up leaves garbage, nothing else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from gateway.ids import ScopeId
-from gateway.metadata.base import DeleteWhere, Unit
+from gateway.metadata.base import DeleteWhere, Row, Unit
 from gateway.metadata.schema import SCOPE, STAGING
 from gateway.objects.record import ObjectRecord
 from gateway.objects.store import Domain
@@ -32,34 +34,49 @@ class Folded(NamedTuple):
 async def fold(
     state: State, domain: Domain, base: Content, scope: ScopeId, since: int = 0, ticket: int = 0
 ) -> Folded:
-    """Return `base` with the rows of a scope whose `seq` is above `since` over it.
+    """Return `base` with the rows of a scope over it: all, or those written after `since`.
 
     Rows written meanwhile may be in it or not; those above the `seq` returned are to be folded
     again, which is harmless.
     """
     async with state.metadata.snapshot() as rows:
         row = await rows.get(SCOPE, (scope,))
-    upto = 0 if row is None else number(row["seq"])
+        upto = 0 if row is None else number(row["seq"])
+        later: Sequence[Row] = []
+        if 0 < since < upto:
+            later = await rows.scan(STAGING, (scope,), index="by_seq", after=since)
+    if since:
+        content, ticket = await _edit(state, domain, base, _in_order(later), ticket)
+        return Folded(content, upto, ticket)
     content = base
     after: bytes | None = None
-    while upto > since:
+    while upto:
         async with state.metadata.snapshot() as rows:
             page = await rows.scan(STAGING, (scope,), after=after, limit=PAGE)
-        changes: list[tuple[bytes, ObjectRecord | None]] = []
-        for row in page:
-            if number(row["seq"]) > since:
-                data = maybe_blob(row["record"])
-                changes.append(
-                    (blob(row["path"]), None if data is None else ObjectRecord.decode(data))
-                )
-        if changes:
-            tree = await state.objects.trees.edit(domain, content.root, changes)
-            content = Content(tree.root, tree.objects, tree.bytes)
-            ticket = max(ticket, tree.ticket)
+        content, ticket = await _edit(state, domain, content, page, ticket)
         if len(page) < PAGE:
             break
         after = blob(page[-1]["path"])
     return Folded(content, upto, ticket)
+
+
+def _in_order(rows: Sequence[Row]) -> Sequence[Row]:
+    return sorted(rows, key=lambda row: blob(row["path"]))
+
+
+async def _edit(
+    state: State, domain: Domain, base: Content, rows: Sequence[Row], ticket: int
+) -> tuple[Content, int]:
+    """Return a tree with rows over it, which are in order of their keys."""
+    if not rows:
+        return base, ticket
+    changes: list[tuple[bytes, ObjectRecord | None]] = []
+    for row in rows:
+        data = maybe_blob(row["record"])
+        record = None if data is None else ObjectRecord.decode(data)
+        changes.append((blob(row["path"]), record))
+    tree = await state.objects.trees.edit(domain, base.root, changes)
+    return Content(tree.root, tree.objects, tree.bytes), max(ticket, tree.ticket)
 
 
 async def purge(state: State, scope: ScopeId) -> None:

@@ -238,9 +238,13 @@ class Outputs:
             ),
             *removed,
         )
-        await state.metadata.commit(unit)
-        state.learn(commit, content)
-        state.on_move()
+
+        async def recorded() -> None:
+            await state.metadata.commit(unit)
+            state.learn(commit, content)
+            state.on_move()
+
+        await state.see_through(recorded())
 
     async def drop_output(self, commit: CommitId) -> None:
         """Discard a job's open commit with all its scopes; harmless when that was done before.

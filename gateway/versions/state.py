@@ -8,8 +8,8 @@ a repo or a branch, or protects one. Branch heads are read anew each time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 from gateway.clock import Clock
@@ -64,6 +64,7 @@ class State:
         self.on_move: Callable[[], None] = _nobody  # a head moved
         self._contents: dict[CommitId, Content] = {}
         self._domains: dict[str, Domain] = {}
+        self._under_way: set[asyncio.Future[Any]] = set()
         self._gates: WeakValueDictionary[tuple[RepoId, BranchName], Gate] = WeakValueDictionary()
 
     def new_id(self) -> str:
@@ -151,6 +152,21 @@ class State:
         if await rows.get(PROJECT, (project,)) is None:
             raise no_project(project)
         raise NotFound(Reason.NO_SUCH_REPO, f"there is no repo {repo} in project {project}")
+
+    async def see_through(self, work: Coroutine[object, object, T]) -> T:
+        """Run `work` to its end, even when the caller goes away meanwhile.
+
+        For a unit and what must be told once it is committed.
+        """
+        task = asyncio.ensure_future(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Future[T]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller was told, or is gone
 
     async def retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Run `attempt`, which reads and then commits a unit, until it does not lose a race.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from pathlib import Path
 
 import pytest
 
 from gateway.errors import Corrupt, Reason, Unavailable
-from gateway.metadata import schema
+from gateway.metadata import schema, sql
 from gateway.metadata.base import Delete, Expect, Insert, Next, Put, Unit
 from gateway.metadata.schema import COUNTER, META, STAGING
 from gateway.metadata.sqlite import GROUP_MAX, SqliteMetadata, translate
@@ -172,3 +173,15 @@ def test_savepoints_are_for_units_that_can_fail_half_way():
         assert not needs_savepoint(ops)
     for ops in ([put, bump], [bump, bump], [put, expect], [delete, insert]):
         assert needs_savepoint(ops)
+
+
+def test_the_documented_statements_are_those_that_are_run():
+    page = (Path(__file__).parents[3] / "docs/formats/metadata.md").read_text()
+    documented = page.partition("```sql\n")[2].partition("```")[0].split(";\n")
+    run = [text for table in schema.TABLES for text in sql.create_statements(table)]
+    assert [" ".join(text.split()) for text in documented if text] == [
+        text.replace("IF NOT EXISTS ", "").replace(" (", " ( ", 1).replace(") STRICT", " ) STRICT")
+        if text.startswith("CREATE TABLE")
+        else text.replace("IF NOT EXISTS ", "")
+        for text in run
+    ]
