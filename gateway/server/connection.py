@@ -301,12 +301,12 @@ class Connection(asyncio.BufferedProtocol):
                 return await self._answer_fault(fault_of(error), error.line())
             if head is None:
                 return _Next.CLOSE
-            result = await self._exchange(head[0], head[1])
+            result = await self._exchange(head)
             if result is not _Next.REQUEST:
                 return result
 
-    async def _next_head(self) -> tuple[Head, bool] | None:
-        """Return the next head and whether it is HTTP/1.0's, or None when no more will come.
+    async def _next_head(self) -> Head | None:
+        """Return the next head, or None when no more will come.
 
         Raises:
             Invalid: the bytes are no head that is accepted here.
@@ -322,8 +322,7 @@ class Connection(asyncio.BufferedProtocol):
                     watch.clear()
                     raw = bytes(inbox.view[inbox.start : end])
                     inbox.consume(len(raw))
-                    head = parse_head(raw)
-                    return head, not head.keep_alive and b" HTTP/1.0\r\n" in raw
+                    return parse_head(raw)
                 if inbox.available >= limits.HEAD_SIZE_MAX:
                     raise Invalid(Reason.BAD_ARGUMENT, "the head is too large", status=431)
                 if not timing:
@@ -356,7 +355,7 @@ class Connection(asyncio.BufferedProtocol):
             raise Busy(Reason.TIMEOUT, "the request's head took too long")
         return not self._timed_out
 
-    async def _exchange(self, head: Head, old: bool) -> _Next:
+    async def _exchange(self, head: Head) -> _Next:
         """Answer one request."""
         site = self._site
         body: Body | None = None
@@ -399,7 +398,7 @@ class Connection(asyncio.BufferedProtocol):
                 self.send_continue()
             else:
                 close = True
-        if not await self._send(response, request, close=close, chunking=not old):
+        if not await self._send(response, request, close=close, chunking=head.version != b"1.0"):
             return _Next.ABORT
         if body is not None:
             left = body.settle()
