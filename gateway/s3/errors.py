@@ -24,10 +24,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "AccessControlListNotSupported": (400, "The bucket does not allow ACLs."),
     "AccessDenied": (403, "Access Denied"),
     "AuthorizationHeaderMalformed": (400, "The authorization header is malformed."),
-    "AuthorizationQueryParametersError": (400, "The authorization parameters are malformed."),
     "BadDigest": (400, "The Content-MD5 you specified did not match what we received."),
     "BadRequest": (400, "The request is malformed."),
-    "BucketAlreadyExists": (409, "The requested bucket name is not available."),
     "BucketAlreadyOwnedByYou": (
         409,
         "Your previous request to create the named bucket succeeded and you already own it.",
@@ -44,11 +42,6 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "EntityTooSmall": (
         400,
         "Your proposed upload is smaller than the minimum allowed object size.",
-    ),
-    "ExpiredToken": (400, "The provided token has expired."),
-    "IllegalVersioningConfigurationException": (
-        400,
-        "The versioning configuration specified in the request is invalid.",
     ),
     "IncompleteBody": (
         400,
@@ -103,7 +96,6 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     ),
     "MethodNotAllowed": (405, "The specified method is not allowed against this resource."),
     "MissingContentLength": (411, "You must provide the Content-Length HTTP header."),
-    "MissingRequestBodyError": (400, "Request Body is empty"),
     "NoSuchBucket": (404, "The specified bucket does not exist"),
     "NoSuchBucketPolicy": (404, "The bucket policy does not exist"),
     "NoSuchCORSConfiguration": (404, "The CORS configuration does not exist"),
@@ -121,7 +113,6 @@ CODES: Final[dict[str, tuple[int, str]]] = {
             "have been aborted or completed."
         ),
     ),
-    "NoSuchVersion": (404, "The specified version does not exist."),
     "NoSuchWebsiteConfiguration": (
         404,
         "The specified bucket does not have a website configuration",
@@ -130,7 +121,6 @@ CODES: Final[dict[str, tuple[int, str]]] = {
         501,
         "A header you provided implies functionality that is not implemented.",
     ),
-    "NotModified": (304, "Not Modified"),
     "ObjectLockConfigurationNotFoundError": (
         404,
         "Object Lock configuration does not exist for this bucket",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from botocore.exceptions import ClientError
 from gateway.access.keys import Credentials
 from gateway.s3.auth import KeyAuthenticator
 from gateway.versions.views import JobBuckets
-from tests.integration.stack import LEFT_SOCKETS, Stack, client, raw, stack
+from tests.integration.stack import LEFT_SOCKETS, Stack, client, raw, read_answer, stack
 
 pytestmark = pytest.mark.filterwarnings(LEFT_SOCKETS)
 
@@ -307,6 +308,29 @@ def test_a_refused_upload_is_not_read(running: Stack) -> None:
         answer = raw(address, start + b"Content-Length: 99\r\nExpect: 100-continue\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 40")
         assert b"100 Continue" not in answer
+
+
+def test_what_can_be_refused_early_is_not_read(s3: Any, address: str) -> None:
+    s3.create_bucket(Bucket="early")
+    s3.put_object(Bucket="early", Key="k", Body=b"x")
+    last = b"Host: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n"
+    for start, status in (
+        (b"PUT /no-such/k HTTP/1.1\r\n", 404),
+        (b"PUT /early/k HTTP/1.1\r\nIf-None-Match: *\r\n", 412),
+        (b"PUT /early/k HTTP/1.1\r\nIf-Match: other\r\n", 412),
+        (b"PUT /early/k HTTP/1.1\r\nContent-MD5: bad\r\n", 400),
+        (b"PUT /early/k HTTP/1.1\r\nx-amz-checksum-crc32: bad\r\n", 400),
+        (b"PUT /early/k?partNumber=1&uploadId=%b HTTP/1.1\r\n" % (b"0" * 32), 404),
+        (b"POST /no-such?delete HTTP/1.1\r\n", 404),
+    ):
+        answer = raw(address, start + last + b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 %d " % status), (start, answer)
+    host, _, port = address.partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"PUT /early/k2 HTTP/1.1\r\n" + last + b"\r\n")
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"abc")
+        assert read_answer(connection).startswith(b"HTTP/1.1 200")
 
 
 # --- a job's buckets ---------------------------------------------------------------------------

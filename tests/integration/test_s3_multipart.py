@@ -225,6 +225,10 @@ def test_checksums_that_contradict(s3: Any) -> None:
     at = begin(s3, "k", ChecksumAlgorithm="SHA256")
     found = refused(s3.upload_part, **at, PartNumber=1, Body=b"x", ChecksumAlgorithm="CRC32")
     assert found == ("InvalidRequest", 400)
+    at = begin(s3, "k")
+    parts = upload(s3, at, {1: b"x"})
+    for promise in ({"ChecksumCRC32": b64(b"1234")}, {"ChecksumType": "COMPOSITE"}):
+        assert refused(complete, s3=s3, at=at, parts=parts, **promise) == ("InvalidRequest", 400)
 
 
 def test_high_level_transfer(s3: Any, tmp_path: Any) -> None:

@@ -139,6 +139,8 @@ def test_overrides_in_the_answer(s3: Any) -> None:
         Bucket="things", Key="o", ResponseContentType="c/d", ResponseCacheControl="no-store"
     )
     assert (got["ContentType"], got["CacheControl"]) == ("c/d", "no-store")
+    found = refused(s3.get_object, Bucket="things", Key="o", ResponseContentType="a\r\nSet: b")
+    assert found == ("InvalidArgument", 400)
 
 
 # --- ranges and conditions ---------------------------------------------------------------------

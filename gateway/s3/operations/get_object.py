@@ -7,6 +7,7 @@ whole body and only when asked for: clients verify it against what they received
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import NoReturn
 
@@ -29,6 +30,7 @@ from gateway.wire.ranges import (
     unsatisfied_content_range,
 )
 
+_HEADER_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")  # RFC 9110, 5.5
 _ACCEPT_RANGES = (b"Accept-Ranges", b"bytes")
 
 
@@ -159,6 +161,15 @@ def _override(context: Context, headers: list[tuple[bytes, bytes]]) -> None:
     for name, value in context.target.pairs:
         shown = OVERRIDES.get(name)
         if shown is not None:
+            if not _HEADER_VALUE.fullmatch(value):
+                raise S3Error(
+                    "InvalidArgument",
+                    "Header value cannot be represented using ISO-8859-1.",
+                    xml={
+                        "ArgumentName": name.decode(),
+                        "ArgumentValue": value.decode("utf-8", "replace"),
+                    },
+                )
             headers[:] = [entry for entry in headers if entry[0] != shown]
             headers.append((shown, value))
 

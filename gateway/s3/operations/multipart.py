@@ -8,6 +8,8 @@ checksum too: some clients name none at the beginning and send CRC32 with the pa
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gateway.errors import NotFound
 from gateway.limits import LIST_KEYS_MAX, PART_NUMBER_MAX
 from gateway.s3.attributes import parse_attributes
@@ -70,11 +72,7 @@ async def upload_part(context: Context) -> Response:
     )
     promised = source.promise.algorithm
     if promised is not None and promised != algorithm and algorithm is not DEFAULT_ALGORITHM:
-        raise S3Error(
-            "InvalidRequest",
-            "Checksum Type mismatch occurred, expected checksum Type: "
-            f"{algorithm.name.lower()}, actual checksum Type: {promised.name.lower()}",
-        )
+        raise _mismatch(algorithm.name, promised.name)
     part = await context.versions.put_part(view, context.key, upload_id, number, source)
     shown = promised or algorithm
     headers = [
@@ -96,7 +94,7 @@ async def complete_upload(context: Context) -> Response:
     upload_id = _upload_id(context)
     expected = _expected_checksums(context)
     size = _expected_size(context)
-    await _check_type(context, view, upload_id)
+    await _check_promise(context, view, upload_id, expected)
     data = await read_small(context.request, context.identity, promised=False)
     result = await context.versions.complete_upload(
         view,
@@ -206,22 +204,34 @@ async def _algorithm_of(context: Context, view: BucketView, upload_id: str) -> A
     return ALGORITHMS.get(upload.checksum_algorithm, DEFAULT_ALGORITHM)
 
 
-async def _check_type(context: Context, view: BucketView, upload_id: str) -> None:
-    """Hold the checksum type that a Complete names against the upload's own."""
+async def _check_promise(
+    context: Context, view: BucketView, upload_id: str, expected: Iterable[str]
+) -> None:
+    """Hold the checksum that a Complete names against what its upload was begun with."""
     kind = context.request.header(_TYPE)
-    if kind is None:
+    if kind is None and not expected:
         return
     try:
         upload = await context.versions.find_upload(view, context.key, upload_id)
     except NotFound:
         return  # completed already, or unknown: completing tells
-    text = kind.decode("latin-1").strip().upper()
-    if text != upload.checksum_kind:
+    if kind is not None and kind.decode("latin-1").strip().upper() != upload.checksum_kind:
         raise S3Error(
             "InvalidRequest",
             f"The upload was created using the {upload.checksum_kind} checksum mode. The complete "
             "request must use the same checksum mode.",
         )
+    for name in expected:
+        if name != upload.checksum_algorithm:
+            raise _mismatch(upload.checksum_algorithm, name)
+
+
+def _mismatch(expected: str, actual: str) -> S3Error:
+    return S3Error(
+        "InvalidRequest",
+        "Checksum Type mismatch occurred, expected checksum Type: "
+        f"{expected.lower()}, actual checksum Type: {actual.lower()}",
+    )
 
 
 def _expected_checksums(context: Context) -> dict[str, bytes]:
