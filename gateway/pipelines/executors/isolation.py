@@ -31,6 +31,12 @@ class Isolation:
     pfs: bool  # /pfs can be had
     notices: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """What it is called in tests and logs."""
+        kind = "pids" if self.pids else "mounts" if self.mounts else "plain"
+        return f"user-{kind}" if "--user" in self.prefix else kind
+
 
 def candidates() -> list[Isolation]:
     """Return the ways worth trying here, best first; the last always works."""
@@ -39,16 +45,18 @@ def candidates() -> list[Isolation]:
     if program is None:
         missing = "needs unshare (package util-linux)"
         return [Isolation((), mounts=False, pids=False, pfs=False, notices=(_notice(missing),))]
-    user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
     pfs = _have_pfs()
     notices = () if pfs else (f"{PFS} cannot be made here; PFS_ROOT says where files are",)
-    mount = (program, *user, "--mount", "--propagation", "private")
-    pid = ("--pid", "--fork", "--kill-child")
-    return [
-        Isolation((*mount, *pid, "--"), mounts=True, pids=True, pfs=pfs, notices=notices),
-        Isolation((*mount, "--"), mounts=True, pids=False, pfs=pfs, notices=notices),
-        plain,
-    ]
+    found: list[Isolation] = []
+    user = ("--user", "--map-root-user")
+    for who in [(), user] if os.geteuid() == 0 else [user]:  # root in a container may lack rights
+        mount = (program, *who, "--mount", "--propagation", "private")
+        pid = ("--pid", "--fork", "--kill-child")
+        found += [
+            Isolation((*mount, *pid, "--"), mounts=True, pids=True, pfs=pfs, notices=notices),
+            Isolation((*mount, "--"), mounts=True, pids=False, pfs=pfs, notices=notices),
+        ]
+    return [*found, plain]
 
 
 def _notice(why: str) -> str:

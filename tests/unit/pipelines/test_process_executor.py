@@ -14,7 +14,7 @@ from gateway.pipelines.executors.process import ProcessExecutor
 WAYS = candidates()
 
 
-@pytest.fixture(params=range(len(WAYS)), ids=["pids", "mounts", "plain"][-len(WAYS) :])
+@pytest.fixture(params=range(len(WAYS)), ids=lambda at: WAYS[at].name)
 async def executor(request, tmp_path):
     way = WAYS[request.param]
     made = ProcessExecutor(str(tmp_path / "jobs"), os.environ, grace_s=1.0, isolation=way)
