@@ -49,7 +49,7 @@ PART_SIZE_MIN = 5 * MIB  # S3: all parts but the last
 OBJECT_SIZE_MAX = PART_NUMBER_MAX * PUT_SIZE_MAX  # what the arithmetic of parts allows
 LIST_KEYS_MAX = 1000  # S3: a page
 DELETE_KEYS_MAX = 1000  # S3: one DeleteObjects
-BUCKET_NAME_MAX = 255
+BUCKET_NAME_MAX = 255  # four names of the grammar, and what file systems and DNS tools take
 CLOCK_SKEW_MAX_S = 15 * 60  # S3
 PRESIGN_EXPIRES_MAX_S = 7 * 24 * 3600  # S3
 CHUNK_HEADER_SIZE_MAX = 1 * KIB  # aws-chunked: one size line
@@ -69,15 +69,15 @@ MANIFEST_CACHE_SIZE = 16 * MIB  # decoded manifests: of some 14 GiB of objects
 READ_STEP_SIZE = 2 * MIB  # a body is located and handed on in such pieces
 
 # --- versions ----------------------------------------------------------------------------------
-AUTO_COMMIT_QUIET_S = 1.0  # `decisions.md` 10, as are the next three
-AUTO_COMMIT_AGE_S = 30.0
-AUTO_COMMIT_KEYS = 10_000
-AUTO_COMMIT_BYTES = 1 * GIB
+AUTO_COMMIT_QUIET_S = 1.0  # a burst has ended: longer than the pauses within one
+AUTO_COMMIT_AGE_S = 30.0  # a writer that never pauses: its readers wait no longer for a commit
+AUTO_COMMIT_KEYS = 10_000  # folds in well under a second
+AUTO_COMMIT_BYTES = 1 * GIB  # so that one commit stays a size one can look at
 UPLOAD_AGE_MAX_S = 7 * 24 * 3600  # `decisions.md` 13
-MESSAGE_SIZE_MAX = 64 * KIB
+MESSAGE_SIZE_MAX = 64 * KIB  # a message, not a document: it travels with every listing
 
 # --- pipelines ---------------------------------------------------------------------------------
-SPEC_SIZE_MAX = 1 * MIB
+SPEC_SIZE_MAX = 1 * MIB  # hand-written specs are some KiB; parsing is quick at this size
 JOB_DRAIN_S = 10.0  # requests under way when user code ends (`decisions.md` 20)
 LOG_SIZE_MAX = 64 * MIB  # of one attempt; the rest is dropped and said so
 DATUMS_MAX = 10_000  # of one job; each costs a process and a gateway
