@@ -22,18 +22,19 @@ import asyncio
 import enum
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
 from gateway import limits
 from gateway.clock import Clock
-from gateway.entropy import Entropy
 from gateway.errors import Busy, Invalid, Reason, SidegateError
 from gateway.server.arenas import Arenas
 from gateway.server.body import Body
 from gateway.server.faults import Fault, fault_of, render_fault
 from gateway.server.flow import Flow
 from gateway.server.inbox import Inbox
+from gateway.server.request_ids import RequestIds
 from gateway.server.response import DateHeader, close_stream, send
 from gateway.server.sink import Discard, Sink
 from gateway.server.timeouts import Timeouts, Watch
@@ -44,8 +45,6 @@ _log = logging.getLogger(__name__)
 
 _NO_BODY = EmptyBody()
 _ERRORS = 300  # statuses from here on are no plain success
-_ID_SIZE = 8
-_IDS_AT_ONCE = 64
 
 
 class _Next(enum.Enum):
@@ -55,22 +54,6 @@ class _Next(enum.Enum):
     CLOSE = "close: all that was sent to us is read"
     LINGER = "close the sending side, swallow what the client still sends, close"
     ABORT = "cut: the client must see that something is missing"
-
-
-class RequestIds:
-    """Random names for requests: 16 upper-case hex digits."""
-
-    def __init__(self, entropy: Entropy) -> None:
-        self._entropy = entropy
-        self._ready: list[str] = []
-
-    def next(self) -> str:
-        """Return a fresh one; randomness is drawn for many at once."""
-        if not self._ready:
-            text = self._entropy.random_bytes(_ID_SIZE * _IDS_AT_ONCE).hex().upper()
-            step = _ID_SIZE * 2
-            self._ready = [text[at : at + step] for at in range(0, len(text), step)]
-        return self._ready.pop()
 
 
 @dataclass(eq=False)
@@ -481,7 +464,8 @@ class Connection(asyncio.BufferedProtocol):
         elif end is _Next.LINGER and not self._lost:
             self._inbox.consume(self._inbox.available)
             if self._transport.can_write_eof() and not self._transport.is_closing():
-                self._transport.write_eof()
+                with suppress(OSError):  # reset meanwhile
+                    self._transport.write_eof()
             discard = Discard(self._site.arenas.scratch, self, None)
             await self._discard_with(discard, self._site.timeouts.linger_s)
         if not self._lost:

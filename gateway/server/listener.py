@@ -17,7 +17,8 @@ from gateway.clock import Clock
 from gateway.entropy import Entropy
 from gateway.errors import Denied, Invalid, Reason, SidegateError, Unavailable
 from gateway.server.arenas import Arenas
-from gateway.server.connection import Connection, RequestIds, Site
+from gateway.server.connection import Connection, Site
+from gateway.server.request_ids import RequestIds
 from gateway.server.timeouts import Timeouts
 from gateway.wire.messages import Handler
 

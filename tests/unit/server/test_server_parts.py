@@ -14,9 +14,9 @@ import pytest
 from gateway import limits
 from gateway.entropy import SeededEntropy
 from gateway.server.arenas import Arenas
-from gateway.server.connection import RequestIds
 from gateway.server.inbox import Inbox
 from gateway.server.lifecycle import StopSignals, drain_all, run
+from gateway.server.request_ids import RequestIds
 from gateway.server.timeouts import Watch
 
 ROOT = Path(__file__).resolve().parents[3]
