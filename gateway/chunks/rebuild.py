@@ -34,7 +34,8 @@ def open_index(
     try:
         index = Index.open(path)
     except NotFound:
-        _log.info("there is no chunk index; building it")
+        if found:
+            _log.info("there is no chunk index; building it")
     except Corrupt as error:
         # The index is a cache: what cannot be understood is built anew, and nothing is lost.
         _log.warning("%s; building it anew", error.message)
