@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from gateway.ids import CommitId
 from gateway.objects.record import ObjectRecord
@@ -26,8 +27,9 @@ class Comparing:
     async def diff_commits(
         self, before: CommitId | None, after: CommitId | None
     ) -> AsyncIterator[DiffEntry]:
-        """Yield the keys whose records differ, in order; None stands for an empty commit.
+        """Yield the keys whose objects differ, in order; None stands for an empty commit.
 
+        An object that was only written again, the same in all but its time, does not differ.
         Between finished commits of one project, what they share is not read.
 
         Raises:
@@ -48,7 +50,8 @@ class Comparing:
             async for key, was, now in self._state.objects.trees.diff(
                 known.domain, old.root, new.root
             ):
-                yield DiffEntry(key, was, now)
+                if not _same(was, now):
+                    yield DiffEntry(key, was, now)
             return
         async for entry in _merge(self._entries(first), self._entries(second)):
             yield entry
@@ -63,6 +66,13 @@ def _plain(view: BucketView, other: BucketView) -> bool:
     return not view.writable and view.domain.id == other.domain.id
 
 
+def _same(was: ObjectRecord | None, now: ObjectRecord | None) -> bool:
+    """Tell whether two records are of the same object, whenever they were written."""
+    if was is None or now is None:
+        return was is now
+    return was == now or replace(was, mtime_ms=now.mtime_ms) == now
+
+
 async def _merge(first: Entries, second: Entries) -> AsyncIterator[DiffEntry]:
     was = await anext(first, None)
     now = await anext(second, None)
@@ -75,7 +85,7 @@ async def _merge(first: Entries, second: Entries) -> AsyncIterator[DiffEntry]:
             yield DiffEntry(now[0], None, now[1])
             now = await anext(second, None)
         else:
-            if was[1] != now[1]:
+            if not _same(was[1], now[1]):
                 yield DiffEntry(was[0], was[1], now[1])
             was = await anext(first, None)
             now = await anext(second, None)

@@ -256,3 +256,14 @@ def test_a_read_only_directory_is_named(tmp_path: Path) -> None:
     assert done.returncode == 6, done.stderr
     assert "mounted" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_file_written_again_as_it_was_is_no_difference(data: Path) -> None:
+    sidegate("repo", "create", "r", data=data)
+    sidegate("file", "put", "r@master:same", "-", data=data, input="same")
+    sidegate("file", "put", "r@master:same", "-", data=data, input="same")
+    sidegate("file", "put", "r@master:other", "-", data=data, input="other")
+    newest = sidegate("--json", "commit", "list", "r@master", data=data).stdout.splitlines()
+    first = json.loads(newest[-1])["commit"]
+    diff = sidegate("commit", "diff", f"r@{first}", "r@master", data=data).stdout
+    assert diff == "+ other  5 B\n1 added, 0 changed, 0 removed; 1 the same\n"
