@@ -53,24 +53,15 @@ from gateway.versions.model import (
     UploadListing,
     check_key,
 )
-from gateway.versions.reading import (
-    Layers,
-    first_after,
-    layers_of,
-    must_write,
-    rolled_up,
-    successor,
-)
+from gateway.versions.reading import Layers, layers_of, must_write, successor
 from gateway.versions.rows import blob, maybe_commit, number, text
 from gateway.versions.staging import Change, Stager
 from gateway.versions.state import State
+from gateway.versions.upload_listing import COMPLETED, OPEN, Walk, upload_of
 from gateway.versions.views import BucketView
 
 REMEMBERED_S: Final = 24 * 3600  # a completed upload is kept so long for a repeat of its end
-STEP: Final = 256
 EXPIRE_STEP: Final = 100
-OPEN: Final = "open"
-COMPLETED: Final = "completed"
 
 
 def target_of(view: BucketView) -> tuple[str, str]:
@@ -264,41 +255,11 @@ class Uploads:
         Raises:
             NotFound(NO_SUCH_BUCKET): what the view showed is gone.
         """
-        page = UploadListing()
         state = self._state
         async with state.metadata.snapshot() as rows:
             await layers_of(state, rows, view)
-            walk = _Walk(rows, (view.repo_id, *target_of(view)), successor(prefix))
-            if id_marker and key_marker.startswith(prefix):
-                start: bytes | None = key_marker
-                walk.place = (key_marker, id_marker)
-            else:
-                start = first_after(key_marker, prefix, delimiter)
-            if start is None or limit <= 0:
-                return page
-            count = 0
-            last: tuple[bytes, str] = (b"", "")
-            while (row := await walk.next(start)) is not None:
-                if count == limit:
-                    page.truncated = True
-                    page.next_key, page.next_id = last
-                    break
-                count += 1
-                info = upload_of(row)
-                above = rolled_up(info.key, prefix, delimiter)
-                if above is None:
-                    page.uploads.append(info)
-                    last = info.key, info.id
-                    start = info.key
-                    continue
-                page.prefixes.append(above)
-                last = above, ""
-                beyond = successor(above)
-                if beyond is None:
-                    break
-                start = beyond
-                walk.place = None
-        return page
+            walk = Walk(rows, (view.repo_id, *target_of(view)), successor(prefix))
+            return await walk.page(prefix, delimiter, key_marker, id_marker, limit)
 
     async def complete_upload(
         self,
@@ -421,20 +382,6 @@ def _again(row: Row, parts: Sequence[CompletedPart]) -> PutResult:
     return PutResult(record, maybe_commit(row["commit_id"]))
 
 
-def upload_of(row: Row) -> UploadInfo:
-    """Return an upload in progress."""
-    attributes = ObjectRecord.decode(blob(row["attrs"]))
-    algorithm, _, kind = text(row["checksum"] or "").partition(" ")
-    return UploadInfo(
-        UploadId(text(row["id"])),
-        blob(row["path"]),
-        number(row["initiated"]),
-        attributes.headers.get("x-amz-storage-class", "STANDARD"),
-        algorithm,
-        kind,
-    )
-
-
 def part_of(
     number_: int, record: ObjectRecord, new_bytes: int = 0, dedup_bytes: int = 0
 ) -> PartInfo:
@@ -448,55 +395,3 @@ def part_of(
         new_bytes,
         dedup_bytes,
     )
-
-
-class _Walk:
-    """The open uploads of one target in order, from a key on."""
-
-    def __init__(self, rows: Snapshot, target: tuple[str, ...], until: bytes | None) -> None:
-        self._rows = rows
-        self._target = target
-        self._until = until
-        self._ready: list[Row] = []
-        self.place: tuple[bytes, str] | None = None  # the upload last seen
-
-    async def next(self, start: bytes) -> Row | None:
-        """Return the next upload: after the place, or at `start` or after it."""
-        while True:
-            while self._ready:
-                row = self._ready.pop()
-                if blob(row["path"]) < start:
-                    continue
-                self.place = blob(row["path"]), text(row["id"])
-                if row["state"] == OPEN:
-                    return row
-            found = await self._page(start)
-            if not found:
-                return None
-            self._ready = list(reversed(found))
-
-    async def _page(self, start: bytes) -> Sequence[Row]:
-        """Read ahead: the rest of the key at hand first, then the keys after it."""
-        if self.place is None:
-            return await self._rows.scan(
-                UPLOAD,
-                self._target,
-                index="by_target",
-                start=start,
-                until=self._until,
-                limit=STEP,
-            )
-        key, upload = self.place
-        found = await self._rows.scan(
-            UPLOAD, (*self._target, key), index="by_target", after=upload, limit=STEP
-        )
-        if found:
-            return found
-        return await self._rows.scan(
-            UPLOAD,
-            self._target,
-            index="by_target",
-            after=key,
-            until=self._until,
-            limit=STEP,
-        )
