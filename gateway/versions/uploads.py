@@ -288,34 +288,9 @@ class Uploads:
             stored = await rows.scan(PART, (upload,))
         if row["state"] == COMPLETED:
             return _again(row, parts)
-        records = {
-            number(part["number"]): ObjectRecord.decode(blob(part["record"])) for part in stored
-        }
-        taken = chosen(parts, records)
-        in_order = [record for _, record in taken]
-        size = sum(record.size for record in in_order)
-        check_size(expected_size, size)
-        algorithm, _, kind = text(row["checksum"] or "").partition(" ")
-        checksums = checksums_of((algorithm, kind), in_order, expected_checksums or {})
-        content, ticket = await state.objects.concat(view.domain, in_order)
-        table, table_ticket = await state.objects.put_parts(
-            view.domain,
-            [Part(number_, r.size, r.md5, r.checksums) for number_, r in taken],
+        record = await self._assembled(
+            view, row, stored, parts, expected_checksums or {}, expected_size
         )
-        attributes = ObjectRecord.decode(blob(row["attrs"]))
-        record = ObjectRecord(
-            size,
-            state.clock.now_ms(),
-            etag_of(in_order),
-            len(taken),
-            content,
-            attributes.headers,
-            attributes.metadata,
-            attributes.tags,
-            checksums,
-            table,
-        )
-        await state.objects.durable(max(ticket, table_ticket))
         data = record.encode()
 
         async def recheck(rows: Snapshot, _layers: Layers) -> None:
@@ -339,6 +314,47 @@ class Uploads:
                 row = await self._row(rows, view, key, upload, done=True)
             return _again(row, parts)
         return PutResult(record, commit)
+
+    async def _assembled(
+        self,
+        view: BucketView,
+        row: Row,
+        stored: Sequence[Row],
+        parts: Sequence[CompletedPart],
+        expected_checksums: Mapping[str, bytes],
+        expected_size: int | None,
+    ) -> ObjectRecord:
+        """Return the record of the object that parts make; what it names is durable."""
+        state = self._state
+        records = {
+            number(part["number"]): ObjectRecord.decode(blob(part["record"])) for part in stored
+        }
+        taken = chosen(parts, records)
+        in_order = [record for _, record in taken]
+        size = sum(record.size for record in in_order)
+        check_size(expected_size, size)
+        algorithm, _, kind = text(row["checksum"] or "").partition(" ")
+        checksums = checksums_of((algorithm, kind), in_order, expected_checksums)
+        content, ticket = await state.objects.concat(view.domain, in_order)
+        table, table_ticket = await state.objects.put_parts(
+            view.domain,
+            [Part(number_, r.size, r.md5, r.checksums) for number_, r in taken],
+        )
+        attributes = ObjectRecord.decode(blob(row["attrs"]))
+        record = ObjectRecord(
+            size,
+            state.clock.now_ms(),
+            etag_of(in_order),
+            len(taken),
+            content,
+            attributes.headers,
+            attributes.metadata,
+            attributes.tags,
+            checksums,
+            table,
+        )
+        await state.objects.durable(max(ticket, table_ticket))
+        return record
 
     async def abort_upload(self, view: BucketView, key: bytes, upload: str) -> None:
         """Drop an upload and its parts.
