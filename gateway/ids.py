@@ -2,7 +2,7 @@
 
 An id of content (chunk, node, manifest) is 32 raw bytes, keyed by its dedup domain. An id of an
 event (commit, job, upload, scope) is a random version-4 UUID as 32 lower-case hex digits
-(`decisions.md` 1). Names are checked once, where they enter; a value of a named type is valid.
+(decisions/0000.1). Names are checked once, where they enter; a value of a named type is valid.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _EVENT_ID = re.compile(r"[0-9a-f]{32}")
 _EVENT_ID_PREFIX = re.compile(r"[0-9a-f]{8,32}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,50}")
-# Labels of bucket names (`surface.md`): a branch of such a shape could never be addressed.
+# Labels of bucket names: a branch of such a shape could never be addressed.
 _LABEL = re.compile(r"[0-9a-f]{32}|back-[0-9]+|at-[0-9]{8}t[0-9]{6}z|since-.+")
 
 

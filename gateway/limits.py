@@ -60,7 +60,7 @@ CHUNK_SIZE_MIN = 32 * KIB
 CHUNK_SIZE_AVG = 64 * KIB
 CHUNK_SIZE_MAX = 256 * KIB
 SMALL_SIZE_MAX = 64 * KIB  # one chunk, never cut
-INLINE_SIZE_MAX = 64  # held in the tree's leaf itself (`decisions.md` 4)
+INLINE_SIZE_MAX = 64  # held in the tree's leaf itself (decisions/0000.3)
 SEGMENT_SIZE_MAX = 256 * MIB
 EXTENT_SIZE_MAX = 16 * MIB  # format bound
 EXTENT_FLUSH_SIZE = 4 * MIB  # an extent is written when so full, or when the disk is idle
@@ -73,12 +73,12 @@ AUTO_COMMIT_QUIET_S = 1.0  # a burst has ended: longer than the pauses within on
 AUTO_COMMIT_AGE_S = 30.0  # a writer that never pauses: its readers wait no longer for a commit
 AUTO_COMMIT_KEYS = 10_000  # folds in well under a second
 AUTO_COMMIT_BYTES = 1 * GIB  # so that one commit stays a size one can look at
-UPLOAD_AGE_MAX_S = 7 * 24 * 3600  # `decisions.md` 13
+UPLOAD_AGE_MAX_S = 7 * 24 * 3600  # an upload forgotten for so long is aborted
 MESSAGE_SIZE_MAX = 64 * KIB  # a message, not a document: it travels with every listing
 
 # --- pipelines ---------------------------------------------------------------------------------
 SPEC_SIZE_MAX = 1 * MIB  # hand-written specs are some KiB; parsing is quick at this size
-JOB_DRAIN_S = 10.0  # requests under way when user code ends (`decisions.md` 20)
+JOB_DRAIN_S = 10.0  # requests under way when user code ends (decisions/0000.14)
 LOG_SIZE_MAX = 64 * MIB  # of one attempt; the rest is dropped and said so
 DATUMS_MAX = 10_000  # of one job; each costs a process and a gateway
 JOBS_RUNNING_MAX = 4  # at a time, of different pipelines; user code is what loads the machine

@@ -1,7 +1,7 @@
 """The port for rows that change: branch heads, open commits, uploads, jobs, segments.
 
 All writing is by a *unit of work*: a list of small operations that carries rows of several layers
-and takes effect wholly or not at all (`decisions.md` 9). A unit is a plain value, so that it can
+and takes effect wholly or not at all (decisions/0000.8). A unit is a plain value, so that it can
 cross a socket to the process that owns the writer. Units that wait together are committed
 together (group commit): `commit` returns when the unit is durable, never before.
 

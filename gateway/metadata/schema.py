@@ -59,7 +59,7 @@ REF = Table(
     ("repo", "name"),
 )
 
-# Each move of a head, from the first day (`decisions.md` 8).
+# Each move of a head, from the first day (decisions/0000.7).
 REF_LOG = Table(
     "ref_log",
     {"repo": "TEXT", "ref": "TEXT", "ver": "INTEGER", "head": "TEXT", "time": "INTEGER"},
@@ -198,7 +198,7 @@ OUTBOX = Table(
 # The counter that orders it, and others like it.
 COUNTER = Table("counter", {"name": "TEXT", "value": "INTEGER"}, ("name",))
 
-# A branch in use (`decisions.md` 17): who holds it, and why.
+# A branch in use (decisions/0000.22): who holds it, and why.
 HOLD = Table(
     "hold",
     {"repo": "TEXT", "ref": "TEXT", "who": "TEXT", "why": "TEXT"},
@@ -262,7 +262,7 @@ JOB_INPUT = Table(
     indexes={"by_commit": ("commit_id", "job")},
 )
 
-# One try at one datum (`decisions.md` 19). `scope`: its staging layer.
+# One try at one datum (decisions/0000.13). `scope`: its staging layer.
 ATTEMPT = Table(
     "attempt",
     {
