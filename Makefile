@@ -44,7 +44,7 @@ check: $(VENV)/.tested $(VENV)/.checked
 	$(BIN)/ruff check gateway native tests bench demo setup.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cython-lint native
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint native
 	$(BIN)/python -m pytest -q tests/tidy
 
 bench: $(VENV)/.built
