@@ -103,6 +103,8 @@ class Writer:
         except BaseException:
             stream.chunks.abort()
             raise
+        finally:
+            stream.end()
         entries = written.entries
         if len(entries) == 1:
             content: Content = Single(entries[0].id, entries[0].offset, entries[0].length)
@@ -167,6 +169,10 @@ class _Stream:
             failures = await _settle(beside)
         if failures:
             raise failures[0]
+
+    def end(self) -> None:
+        """Expect no more views."""
+        self._pool.forget(self._md5)
 
     def digests(self) -> tuple[bytes, dict[str, bytes]]:
         """Return the MD5 and the checksums by name."""
