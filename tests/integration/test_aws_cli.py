@@ -82,7 +82,6 @@ def test_sizes_either_side_of_multipart(server: Server, tmp_path: Path, size: in
     assert "master" in done.stdout
 
 
-@pytest.mark.long
 def test_a_gibibyte_in_bounded_memory(server: Server, tmp_path: Path) -> None:
     local = tmp_path / "large"
     block = random.Random(1).randbytes(1024 * 1024)
