@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
@@ -28,7 +27,8 @@ from gateway.chunks.index import Index
 from gateway.chunks.pack import CLASS_DATA, Location, Superblock
 from gateway.chunks.recovery import Found, Recovered
 from gateway.chunks.segment import Damage, Segment
-from gateway.chunks.stream import ChunkWriter
+from gateway.chunks.stream import ChunkWriter, Look
+from gateway.chunks.threads import Threads
 from gateway.chunks.writer import Incoming, LogWriter, Sizes
 from gateway.clock import Clock
 from gateway.entropy import Entropy
@@ -62,7 +62,6 @@ class ChunkStore:
     def __init__(
         self, files: Files, metadata: Metadata, clock: Clock, entropy: Entropy, directory: str
     ) -> None:
-        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sidegate-chunks")
         self.log: LogWriter
         self._files = files
         self._metadata = metadata
@@ -71,6 +70,7 @@ class ChunkStore:
         self._directory = f"{directory}/segments"
         self._index_path = f"{directory}/index"
         self._loop = asyncio.get_running_loop()
+        self.threads = Threads(THREADS, self._loop)
         self._index: Index
         self._segments: dict[int, Segment] = {}
         self._damage: list[Damage] = []
@@ -105,7 +105,7 @@ class ChunkStore:
         try:
             await store._recover()
         except BaseException:
-            store.threads.shutdown(wait=True)
+            store.threads.close()
             for segment in store._segments.values():
                 segment.close()
             raise
@@ -216,9 +216,9 @@ class ChunkStore:
         )
 
     # --- writing -------------------------------------------------------------------------------
-    def writer(self, domain: Domain) -> ChunkWriter:
-        """Return a writer of one stream."""
-        return ChunkWriter(self, domain)
+    def writer(self, domain: Domain, looks: Sequence[Look] = ()) -> ChunkWriter:
+        """Return a writer of one stream; each of `looks` is shown its views, in order, too."""
+        return ChunkWriter(self, domain, looks)
 
     async def put(self, domain: Domain, kind: RecordKind, data: bytes | memoryview) -> Stored:
         """Take one record of 1 byte to just under 16 MiB; its bytes may be reused afterwards.
@@ -276,23 +276,7 @@ class ChunkStore:
 
         So the views that were given to it are not used any more once this returned or raised.
         """
-        future = self._loop.run_in_executor(self.threads, lambda: call(*args, **kwargs))
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            while not future.done():
-                try:
-                    await asyncio.wait([future])
-                except asyncio.CancelledError:
-                    continue
-            future.cancelled() or future.exception()
-            raise
-
-    async def cut_in_thread(
-        self, stream: ChunkWriter, view: memoryview, final: bool
-    ) -> list[Incoming]:
-        """Run `stream.take_in` in a thread, and wait for its end even when cancelled."""
-        return await self.in_thread(stream.take_in, view, final)
+        return await self.threads.run(call, *args, **kwargs)
 
     # --- reading -------------------------------------------------------------------------------
     async def read(self, ids: Sequence[bytes]) -> list[memoryview]:
@@ -395,7 +379,7 @@ class ChunkStore:
         key = (segment.number, extent)
         running = self._verifying.get(key)
         if running is None:
-            running = self._loop.run_in_executor(self.threads, segment.verify, extent)
+            running = self._loop.create_task(self.threads.run(segment.verify, extent))
             self._verifying[key] = running
             running.add_done_callback(lambda _: self._verifying.pop(key, None))
             # Everybody may be cancelled meanwhile; the error is noted at the segment all the same.
@@ -426,7 +410,7 @@ class ChunkStore:
             return
         self._closed = True
         await self.log.close()
-        await asyncio.to_thread(self.threads.shutdown)
+        await asyncio.to_thread(self.threads.close)
         try:
             await self._close_in_order()
         finally:

@@ -6,12 +6,15 @@ when it is large), and what the store does not know yet is copied into the exten
 view may be used again as soon as `write` returned, also when it was cancelled: the thread is
 waited for, since a chunk whose bytes changed between naming and copying would lie under a name
 that is not its own.
+
+Others may look at the bytes on the way (`looks`: the checksums that a client asks for). They do so
+in the same turn of the thread, before the cuts: a turn costs more than most of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, Protocol, TypeVar
 
 from gateway import digests
 from gateway.chunks.chunk import Domain, Entry, RecordKind, Stored, Written
@@ -20,6 +23,11 @@ from gateway.chunks.writer import Incoming, LogWriter
 from gateway.limits import SMALL_SIZE_MAX
 
 INLINE_MAX = SMALL_SIZE_MAX  # so much is cut and named in 40 us: less than a thread costs
+
+Look = Callable[[memoryview], None]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Floor(Protocol):
@@ -35,19 +43,18 @@ class Floor(Protocol):
         """Store one record."""
         ...
 
-    async def cut_in_thread(
-        self, stream: ChunkWriter, view: memoryview, final: bool
-    ) -> list[Incoming]:
-        """Run `stream.take_in` in a thread, and wait for its end even when cancelled."""
+    async def in_thread(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run a call in a thread, and wait for its end even when cancelled."""
         ...
 
 
 class ChunkWriter:
     """Takes one stream in. Not shared: one task writes, then calls `finish` or `abort` once."""
 
-    def __init__(self, floor: Floor, domain: Domain) -> None:
+    def __init__(self, floor: Floor, domain: Domain, looks: Sequence[Look] = ()) -> None:
         self._floor = floor
         self._domain = domain
+        self._looks = looks
         self._held = bytearray()
         self._cutter: Cutter | None = None
         self._entries: list[Entry] = []
@@ -64,12 +71,14 @@ class ChunkWriter:
         if self._cutter is None:
             if self._size <= SMALL_SIZE_MAX:
                 self._held += view
+                for look in self._looks:
+                    look(view)
                 return
             self._cutter = Cutter(self._domain.gear, self._domain.chunk_key)
             if self._held:
                 held, self._held = self._held, bytearray()
-                await self._feed(memoryview(held), final=False)
-        await self._feed(view, final=False)
+                await self._feed(memoryview(held), (), final=False)
+        await self._feed(view, self._looks, final=False)
 
     async def finish(self) -> Written:
         """End the stream; return its pieces and the ticket that makes them durable.
@@ -77,7 +86,7 @@ class ChunkWriter:
         Nothing is durable yet. An empty stream has no pieces and ticket 0.
         """
         if self._cutter is not None:
-            await self._feed(memoryview(b""), final=True)
+            await self._feed(memoryview(b""), (), final=True)
             self._cutter = None
         elif self._size:
             held, self._held = self._held, bytearray()
@@ -94,23 +103,25 @@ class ChunkWriter:
         self._held = bytearray()
         self._entries = []
 
-    async def _feed(self, view: memoryview, *, final: bool) -> None:
+    async def _feed(self, view: memoryview, looks: Sequence[Look], *, final: bool) -> None:
         cutter = self._cutter
         if cutter is None:
             return
         try:
             if len(view) <= INLINE_MAX:
-                left = self.take_in(view, final)
+                left = self._take_in(view, looks, final)
             else:
-                left = await self._floor.cut_in_thread(self, view, final)
+                left = await self._floor.in_thread(self._take_in, view, looks, final)
             while left:
                 await self._floor.log.room(len(left[0].data))
                 left = self._append(left)
         finally:
             cutter.release()
 
-    def take_in(self, view: memoryview, final: bool) -> list[Incoming]:
+    def _take_in(self, view: memoryview, looks: Sequence[Look], final: bool) -> list[Incoming]:
         """Cut, name, compare and append; return what found no room. Runs in any thread."""
+        for look in looks:
+            look(view)
         if self._cutter is None:
             return []
         cuts = self._cutter.feed(view, final)

@@ -1,7 +1,8 @@
 """Writing an object: one pass over a body that is seen a view at a time.
 
-Each view goes to the chunk store (cut, named, deduplicated, appended), to the MD5 pool and to the
-checksums that the source asks for, all at once, and is given back when all are done with it. What
+Each view goes to the MD5 pool and to the chunk store, which has the checksums that the source asks
+for look at it, then cuts, names, deduplicates and appends. Both work at once, and the view is given
+back when both are done with it. What
 was promised about the body is checked after the last view and before anything of it is named: a
 body that breaks a promise leaves nothing but bytes that nobody refers to.
 
@@ -13,7 +14,7 @@ tiny (`limits.INLINE_SIZE_MAX`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway import digests, limits
@@ -147,8 +148,8 @@ class _Stream:
         self._md5 = digests.Md5()
         self._checksums = {name: digests.new_checksum(name) for name in names}
         self._pool = pool
-        self._threads = chunks.threads
-        self.chunks = chunks.writer(domain)
+        looks = [checksum.update for checksum in self._checksums.values()]
+        self.chunks = chunks.writer(domain, looks)
         self.size = 0
 
     async def feed(self, view: memoryview) -> None:
@@ -156,19 +157,13 @@ class _Stream:
         self.size += len(view)
         if self.size > limits.OBJECT_SIZE_MAX:
             raise TooLarge(Reason.OBJECT_TOO_LARGE, "a body larger than any object")
-        loop = asyncio.get_running_loop()
-        beside: list[asyncio.Future[None]] = [self._pool.submit(self._md5, view)]
+        beside = self._pool.submit(self._md5, view)
         try:
-            for checksum in self._checksums.values():
-                if len(view) > limits.SMALL_SIZE_MAX:
-                    beside.append(loop.run_in_executor(self._threads, checksum.update, view))
-                else:
-                    checksum.update(view)
             await self.chunks.write(view)
         finally:
-            failures = await _settle(beside)
-        if failures:
-            raise failures[0]
+            failure = await _settle(beside)
+        if failure is not None:
+            raise failure
 
     def end(self) -> None:
         """Expect no more views."""
@@ -180,18 +175,18 @@ class _Stream:
         return self._md5.digest(), found
 
 
-async def _settle(futures: Sequence[asyncio.Future[None]]) -> list[BaseException]:
-    """Return what failed when all are done: other threads look at the view until then.
+async def _settle(future: asyncio.Future[None]) -> BaseException | None:
+    """Return what failed when it is done: another thread looks at the view until then.
 
-    A cancellation of the waiting task is put off until they are.
+    A cancellation of the waiting task is put off until it is.
     """
     cancelled: asyncio.CancelledError | None = None
-    while any(not future.done() for future in futures):
+    while not future.done():
         try:
-            await asyncio.wait(futures)
+            await asyncio.wait((future,))
         except asyncio.CancelledError as error:
             cancelled = error
-    failures = [failure for future in futures if (failure := future.exception()) is not None]
+    failure = future.exception()
     if cancelled is not None:
         raise cancelled
-    return failures
+    return failure
