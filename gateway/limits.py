@@ -66,6 +66,7 @@ EXTENT_SIZE_MAX = 16 * MIB  # format bound
 EXTENT_FLUSH_SIZE = 4 * MIB  # an extent is written when so full, or when the disk is idle
 NODE_CACHE_SIZE = 64 * MIB  # decoded tree nodes: all inner nodes of 100,000,000 paths
 MANIFEST_CACHE_SIZE = 16 * MIB  # decoded manifests: of some 14 GiB of objects
+PART_TABLE_CACHE_SIZE = 8 * MIB  # decoded part tables: two of 10,000 parts, or many small ones
 READ_STEP_SIZE = 2 * MIB  # a body is located and handed on in such pieces
 
 # --- versions ----------------------------------------------------------------------------------

@@ -3,13 +3,18 @@
 S3 answers `partNumber` reads and GetObjectAttributes from it. It is a record of its own, named by
 the object record, so that leaves of the tree stay small. The byte table is in
 `docs/formats/object.md`.
+
+Whoever reads an object by its parts counts them from 1, without gaps: the third part of an object
+completed from parts 2, 7 and 9 is the one that was uploaded as 9.
 """
 
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from gateway.errors import Corrupt, Reason
@@ -30,6 +35,30 @@ class Part:
     size: int  # bytes
     md5: bytes
     checksums: tuple[ChecksumValue, ...] = ()
+
+
+class PartTable:
+    """The parts of one object, in order, and where they lie in it."""
+
+    __slots__ = ("_ends", "id", "parts", "weight")
+
+    def __init__(self, table_id: bytes, parts: Sequence[Part]) -> None:
+        self.id = table_id
+        self.parts = parts
+        self.weight = 300 * len(parts) + 100  # bytes of memory, roughly
+        self._ends = list(accumulate(part.size for part in parts))
+
+    def range_of(self, position: int) -> tuple[int, int]:
+        """Return the first byte of the part at `position` (0 is the first), and the one behind."""
+        end = self._ends[position]
+        return end - self.parts[position].size, end
+
+    def find(self, start: int, end: int) -> Part | None:
+        """Return the part that is bytes `start` to before `end`, one or more; None if none is."""
+        position = bisect_right(self._ends, start)
+        if position < len(self.parts) and self.range_of(position) == (start, end):
+            return self.parts[position]
+        return None
 
 
 def encode_parts(parts: Sequence[Part]) -> bytes:

@@ -7,30 +7,32 @@ for the ticket (`durable`) before it names a record or a root in a row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gateway import limits
 from gateway.chunks.chunk import Domain, Entry, RecordKind
 from gateway.chunks.store import ChunkStore
-from gateway.errors import Corrupt, Reason
+from gateway.errors import Corrupt, Invalid, Reason
+from gateway.objects.cache import Cache
 from gateway.objects.digest_pool import DigestPool
 from gateway.objects.manifest import Build, Child, build_above, build_list
-from gateway.objects.parts import Part, decode_parts, encode_parts
+from gateway.objects.parts import Part, PartTable, decode_parts, encode_parts
 from gateway.objects.reader import Reader, Views
 from gateway.objects.record import (
     EMPTY,
     LEVEL_MAX,
+    ChecksumValue,
     Content,
     Inline,
     Listed,
     ObjectRecord,
     Single,
 )
+from gateway.objects.rereading import Rereader
+from gateway.objects.slicing import Slicer
 from gateway.objects.source import Source
 from gateway.objects.trees import Trees
 from gateway.objects.writer import Writer, WrittenObject, store_manifests
-
-__all__ = ["Domain", "ObjectStore", "WrittenObject"]
 
 # What the layer above needs of the one below, so that it does not reach past this one.
 __all__ = ["Domain", "ObjectStore", "Part", "WrittenObject"]
@@ -48,6 +50,9 @@ class ObjectStore:
         self._pool = DigestPool()
         self._writer = Writer(chunks, self._pool)
         self._reader = Reader(chunks)
+        self._slicer = Slicer(chunks, self._reader)
+        self._rereader = Rereader(self._pool, chunks.threads)
+        self._tables: Cache[PartTable] = Cache(limits.PART_TABLE_CACHE_SIZE)
         self.trees = Trees(chunks)
 
     def domain(self, domain_id: str, salt: bytes) -> Domain:
@@ -114,21 +119,71 @@ class ObjectStore:
             found += await self._lowered(domain, child)
         return found
 
+    async def slice(
+        self, domain: Domain, record: ObjectRecord, start: int, end: int
+    ) -> tuple[Content, int]:
+        """Return the content of the bytes `start` to before `end`, and the ticket to wait for.
+
+        It names the same chunks: no data is read or written. At most two manifests a level are
+        written, and none when the range is the whole, or within one chunk.
+
+        Raises:
+            Invalid(BAD_ARGUMENT): not a range of the object.
+            Corrupt: a manifest is missing or damaged.
+        """
+        if not 0 <= start <= end <= record.size:
+            raise Invalid(
+                Reason.BAD_ARGUMENT, f"bytes {start} to {end} of an object of {record.size}"
+            )
+        content = record.content
+        if start == end:
+            return EMPTY, 0
+        if end - start == record.size:
+            return content, 0
+        if isinstance(content, Inline):
+            return Inline(content.data[start:end]), 0
+        if isinstance(content, Single):
+            return Single(content.id, content.offset + start, end - start), 0
+        return await self._slicer.slice(domain, content, start, end)
+
+    async def digest(
+        self,
+        domain: Domain,
+        record: ObjectRecord,
+        start: int,
+        end: int,
+        names: Collection[str] = (),
+    ) -> tuple[bytes, tuple[ChecksumValue, ...]]:
+        """Return the MD5 and the named checksums of the bytes `start` to before `end`.
+
+        They are read once, in bounded memory.
+
+        Raises:
+            Invalid(BAD_ARGUMENT): not a range of the object.
+            Corrupt: a chunk or manifest is missing or damaged.
+        """
+        views = await self._reader.open(domain, record, start, end)
+        return await self._rereader.digest(views, end - start, names)
+
     async def put_parts(self, domain: Domain, parts: Sequence[Part]) -> tuple[bytes, int]:
         """Store a part table; return its id, for `ObjectRecord.part_table`, and the ticket."""
         stored = await self._chunks.put(domain, RecordKind.PARTS, encode_parts(parts))
         return stored.id, stored.ticket
 
-    async def get_parts(self, domain: Domain, table_id: bytes) -> list[Part]:
+    async def get_parts(self, domain: Domain, table_id: bytes) -> PartTable:
         """Return a part table.
 
         Raises:
             Corrupt: it is missing, damaged, or another one.
         """
-        (view,) = await self._chunks.read((table_id,))
-        if domain.name(RecordKind.PARTS, view) != table_id:
-            raise Corrupt(Reason.DAMAGED, f"what is stored as {table_id.hex()} has another id")
-        return decode_parts(view)
+        table = self._tables.get(table_id)
+        if table is None:
+            (view,) = await self._chunks.read((table_id,))
+            if domain.name(RecordKind.PARTS, view) != table_id:
+                raise Corrupt(Reason.DAMAGED, f"what is stored as {table_id.hex()} has another id")
+            table = PartTable(table_id, decode_parts(view))
+            self._tables.put(table)
+        return table
 
     async def durable(self, ticket: int) -> None:
         """Return when everything up to `ticket` is durable; at once for 0.

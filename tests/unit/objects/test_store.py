@@ -180,9 +180,15 @@ async def test_part_tables_come_back(tmp_path):
         parts = [Part(number, number * 10, bytes(16)) for number in range(1, 10_001)]
         table, ticket = await store.put_parts(DOMAIN, parts)
         await store.durable(ticket)
-        assert await store.get_parts(DOMAIN, table) == parts
         with pytest.raises(Corrupt):
             await store.get_parts(Domain.from_salt("other", bytes(32)), table)
+        found = await store.get_parts(DOMAIN, table)
+        assert found.parts == parts
+        assert found.range_of(2) == (30, 60)
+        assert found.find(30, 60) == parts[2]
+        for wrong in ((30, 59), (31, 60), (30, 100), (10**9, 10**9 + 1)):
+            assert found.find(*wrong) is None
+        assert await store.get_parts(DOMAIN, table) is found
 
 
 async def test_what_is_not_there_is_corrupt(tmp_path):
