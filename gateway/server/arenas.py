@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import mmap
 from collections import deque
+from contextlib import suppress
 
 from gateway import limits
 
@@ -25,13 +26,16 @@ _FREE_BLOCKS_MAX = 64  # 1 MiB of small blocks; more connections than that are r
 
 
 class Arena:
-    """Two halves of writable memory, each a window of body."""
+    """Two halves of writable memory, each a window of body; one huge page, where there are any."""
 
     __slots__ = ("half_size", "view")
 
     def __init__(self, size: int) -> None:
         self.half_size = size // 2
-        self.view = memoryview(mmap.mmap(-1, size))
+        memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        with suppress(OSError):
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        self.view = memoryview(memory)
 
 
 class Arenas:
