@@ -7,7 +7,7 @@ about `limits.READ_STEP_SIZE` at a time, so that a slow reader holds little.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
 from gateway import limits
 from gateway.chunks.chunk import Domain, Entry, RecordKind
@@ -131,6 +131,21 @@ class Reader:
             whole = offset == 0 and length == len(view)
             trimmed.append(view if whole else view[offset : offset + length])
         return trimmed
+
+
+async def stream_of(views: Views) -> AsyncGenerator[memoryview]:
+    """Yield the views one by one, whether they are a list or a stream; closes a stream."""
+    if isinstance(views, Sequence):
+        for view in views:
+            yield view
+        return
+    try:
+        async for view in views:
+            yield view
+    finally:
+        close = getattr(views, "aclose", None)
+        if close is not None:
+            await close()
 
 
 def _steps(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

@@ -6,24 +6,23 @@ reader that is cancelled just leaves: what is being hashed then is hashed in vai
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import Collection
 from contextlib import aclosing
 
 from gateway import digests, limits
-from gateway.chunks.threads import Threads
+from gateway.chunks.store import ChunkStore
 from gateway.errors import Corrupt, Reason
 from gateway.objects.digest_pool import DigestPool
-from gateway.objects.reader import Views
+from gateway.objects.reader import Views, stream_of
 from gateway.objects.record import ChecksumValue
 
 
 class Rereader:
     """Hashes what is read: the MD5 in the pool, checksums beside it in a thread."""
 
-    def __init__(self, pool: DigestPool, threads: Threads) -> None:
+    def __init__(self, chunks: ChunkStore, pool: DigestPool) -> None:
+        self._chunks = chunks
         self._pool = pool
-        self._threads = threads
 
     async def digest(
         self, views: Views, size: int, names: Collection[str]
@@ -46,35 +45,23 @@ class Rereader:
                 checksum.update(view)
 
         seen = 0
-        async with aclosing(_stream(views)) as stream:
-            async for view in stream:
-                seen += len(view)
-                if size <= limits.SMALL_SIZE_MAX:  # quicker than a change of thread
-                    md5.update(view)
-                    look(view)
-                    continue
-                hashed = self._pool.submit(md5, view)
-                if checksums:
-                    await asyncio.gather(hashed, self._threads.run(look, view))
-                else:
-                    await hashed
+        try:
+            async with aclosing(stream_of(views)) as stream:
+                async for view in stream:
+                    seen += len(view)
+                    if size <= limits.SMALL_SIZE_MAX:  # quicker than a change of thread
+                        md5.update(view)
+                        look(view)
+                        continue
+                    beside = self._pool.submit(md5, view)
+                    if checksums:
+                        await self._chunks.in_thread(look, view)
+                    await beside
+        finally:
+            self._pool.forget(md5)
         if seen != size:
             raise Corrupt(Reason.DAMAGED, f"{seen} bytes were read of a range of {size}")
         return md5.digest(), tuple(
             ChecksumValue(name, "FULL_OBJECT", checksum.digest())
             for name, checksum in sorted(checksums.items())
         )
-
-
-async def _stream(views: Views) -> AsyncGenerator[memoryview]:
-    if isinstance(views, Sequence):
-        for view in views:
-            yield view
-        return
-    try:
-        async for view in views:
-            yield view
-    finally:
-        close = getattr(views, "aclose", None)
-        if close is not None:
-            await close()

@@ -51,7 +51,7 @@ class ObjectStore:
         self._writer = Writer(chunks, self._pool)
         self._reader = Reader(chunks)
         self._slicer = Slicer(chunks, self._reader)
-        self._rereader = Rereader(self._pool, chunks.threads)
+        self._rereader = Rereader(chunks, self._pool)
         self._tables: Cache[PartTable] = Cache(limits.PART_TABLE_CACHE_SIZE)
         self.trees = Trees(chunks)
 

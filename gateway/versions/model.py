@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from gateway.errors import Invalid, NotFound, PreconditionFailed, Reason
 from gateway.ids import BranchName, CommitId, JobId, ProjectName, RepoId, RepoName, UploadId
 from gateway.limits import KEY_SIZE_MAX
+from gateway.objects.parts import PartTable
 from gateway.objects.record import ChecksumValue, ObjectRecord
 from gateway.objects.source import Source
 from gateway.versions.refs import BucketName, Ref
@@ -41,6 +42,7 @@ __all__ = [
     "Origin",
     "PartInfo",
     "PartListing",
+    "PartTable",
     "ProjectInfo",
     "PutResult",
     "Ref",

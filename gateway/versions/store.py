@@ -23,6 +23,7 @@ from gateway.versions.comparing import Comparing
 from gateway.versions.folding import purge_orphans
 from gateway.versions.moves import Moves
 from gateway.versions.outputs import Outputs
+from gateway.versions.part_copies import PartCopies
 from gateway.versions.reading import Reading
 from gateway.versions.repos import Repos
 from gateway.versions.resolving import Resolving
@@ -50,12 +51,13 @@ class Versions:
         self.window = Window(state, commits, uploads)
         state.on_window = self.window.poke
         self.buckets = GlobalBuckets(state, resolving, reading)
-        self._offer_objects(reading, Writing(state, reading, stager), uploads)
+        self._offer_objects(reading, Writing(state, reading, stager))
+        self._offer_uploads(uploads, PartCopies(state, reading, uploads))
         self._offer_names(Repos(state), Branches(state), resolving)
         self._offer_commits(commits, Comparing(state, resolving, reading))
         self._offer_outputs(Outputs(state), Moves(state))
 
-    def _offer_objects(self, reading: Reading, writing: Writing, uploads: Uploads) -> None:
+    def _offer_objects(self, reading: Reading, writing: Writing) -> None:
         self.find = reading.find
         self.head = reading.head
         self.open = reading.open
@@ -65,9 +67,13 @@ class Versions:
         self.copy = writing.copy
         self.delete = writing.delete
         self.delete_many = writing.delete_many
+
+    def _offer_uploads(self, uploads: Uploads, copies: PartCopies) -> None:
         self.create_upload = uploads.create_upload
         self.find_upload = uploads.find_upload
         self.put_part = uploads.put_part
+        self.put_part_copy = copies.put_part_copy
+        self.parts = copies.parts
         self.list_parts = uploads.list_parts
         self.list_uploads = uploads.list_uploads
         self.complete_upload = uploads.complete_upload

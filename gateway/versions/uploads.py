@@ -179,11 +179,8 @@ class Uploads:
             NotFound(NO_SUCH_UPLOAD): it is not there; also when it ended meanwhile.
             Invalid: what the source's check found wrong.
         """
-        check_number(number_)
         state = self._state
-        async with state.metadata.snapshot() as rows:
-            must_write(view, await layers_of(state, rows, view))
-            await self._row(rows, view, key, upload)
+        await self.may_take(view, key, upload, number_)
         written = await state.objects.write(view.domain, source)
         record = ObjectRecord(
             written.size,
@@ -192,7 +189,31 @@ class Uploads:
             content=written.content,
             checksums=written.checksums,
         )
-        await state.objects.durable(written.ticket)
+        await self.keep_part(upload, number_, record, written.ticket)
+        return part_of(number_, record, written.new_bytes, written.dedup_bytes)
+
+    async def may_take(self, view: BucketView, key: bytes, upload: str, number_: int) -> UploadInfo:
+        """Return an upload that a part of this number may be added to.
+
+        Raises:
+            Invalid(BAD_ARGUMENT): the number cannot be.
+            Denied(READ_ONLY | PROTECTED): the view does not allow it.
+            NotFound(NO_SUCH_BUCKET | NO_SUCH_UPLOAD): it is not there.
+        """
+        check_number(number_)
+        state = self._state
+        async with state.metadata.snapshot() as rows:
+            must_write(view, await layers_of(state, rows, view))
+            return upload_of(await self._row(rows, view, key, upload))
+
+    async def keep_part(self, upload: str, number_: int, record: ObjectRecord, ticket: int) -> None:
+        """Name a part, once everything up to `ticket` is durable.
+
+        Raises:
+            NotFound(NO_SUCH_UPLOAD): the upload ended meanwhile.
+            Unavailable: it cannot be made durable.
+        """
+        await self._state.objects.durable(ticket)
         unit = Unit(
             [
                 Expect(UPLOAD, (upload,), {"state": OPEN}),
@@ -208,12 +229,11 @@ class Uploads:
             ]
         )
         try:
-            await state.metadata.commit(unit)
+            await self._state.metadata.commit(unit)
         except Conflict as error:
             raise NotFound(
                 Reason.NO_SUCH_UPLOAD, f"upload {upload} ended meanwhile", upload=upload
             ) from error
-        return part_of(number_, record, written.new_bytes, written.dedup_bytes)
 
     async def list_parts(
         self, view: BucketView, key: bytes, upload: str, after: int = 0, limit: int = 1000

@@ -7,14 +7,15 @@ the unit itself, where it decides.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
-from typing import Final
 
 from gateway.errors import Invalid, SidegateError
 from gateway.ids import CommitId
 from gateway.metadata.schema import STAGING
-from gateway.objects.record import ChecksumValue, ObjectRecord
+from gateway.objects.record import ObjectRecord
+from gateway.versions.bodies import StoredBody
 from gateway.versions.model import (
     Condition,
     ObjectAttributes,
@@ -27,8 +28,6 @@ from gateway.versions.reading import Reading, layers_of, must_write
 from gateway.versions.staging import Change, Stager
 from gateway.versions.state import State
 from gateway.versions.views import BucketView
-
-_KNOWN: Final = frozenset({"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"})
 
 
 class Writing:
@@ -113,8 +112,10 @@ class Writing:
             info.record.headers, info.record.metadata, info.record.tags
         )
         if source.domain.id != view.domain.id:
-            body = _Body(info.record, await self._reading.open(source, info, 0, info.record.size))
-            return await self.put(view, key, kept, body, condition)
+            views = await self._reading.open(source, info, 0, info.record.size)
+            names = [checksum.algorithm for checksum in info.record.checksums]
+            async with aclosing(StoredBody(views, names)) as body:
+                return await self.put(view, key, kept, body, condition)
         await self._early(view, key, condition)
         if source.recorder is not None:
             source.recorder.read(info.key, info.record, 0, info.record.size)
@@ -191,42 +192,3 @@ class Writing:
                 ):
                     present.append(key)
         return present
-
-
-class _Body:
-    """An object as the source of another one, with the same checksums."""
-
-    def __init__(
-        self, record: ObjectRecord, views: Sequence[memoryview] | AsyncIterator[memoryview]
-    ) -> None:
-        self.algorithms = frozenset(
-            checksum.algorithm for checksum in record.checksums if checksum.algorithm in _KNOWN
-        )
-        self._views = _stream(views)
-
-    async def read(self) -> memoryview | None:
-        """Return the next bytes that are not none."""
-        async for view in self._views:
-            if view.nbytes:
-                return view
-        return None
-
-    def check(
-        self, size: int, md5: bytes, digests: Mapping[str, bytes]
-    ) -> tuple[ChecksumValue, ...]:
-        """Return the checksums computed: they are of the whole now."""
-        del size, md5
-        return tuple(
-            ChecksumValue(name, "FULL_OBJECT", value) for name, value in sorted(digests.items())
-        )
-
-
-async def _stream(
-    views: Sequence[memoryview] | AsyncIterator[memoryview],
-) -> AsyncIterator[memoryview]:
-    if isinstance(views, Sequence):
-        for view in views:
-            yield view
-    else:
-        async for view in views:
-            yield view
