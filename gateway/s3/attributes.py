@@ -121,6 +121,17 @@ def parse_attributes(request: Request) -> ObjectAttributes:
     return ObjectAttributes(headers, metadata, tags)
 
 
+def refuse_unsupported(request: Request) -> None:
+    """Refuse a request whose headers ask for what is not done here.
+
+    Raises:
+        S3Error: NotImplemented, naming the header.
+    """
+    for name in request.index:
+        if name.startswith(_REFUSED):
+            _refuse(name)
+
+
 def parse_tagging(value: bytes) -> dict[str, str]:
     """Read x-amz-tagging: `a=b&c=d`, URL-encoded.
 

@@ -20,6 +20,7 @@ from gateway.versions.model import (
     CompletedPart,
     Listing,
     ObjectRecord,
+    PartInfo,
     PartListing,
     UploadListing,
 )
@@ -317,6 +318,17 @@ def complete_result(where: str, bucket: str, key: bytes, record: ObjectRecord) -
     writer.text("Key", key.decode())
     writer.text("ETag", f'"{record.etag()}"')
     _checksums(writer, record.checksums, record.parts)
+    return writer.render()
+
+
+def copy_part_result(part: PartInfo, algorithm: str) -> bytes:
+    """Render CopyPartResult, with the checksum of that algorithm."""
+    writer = Writer("CopyPartResult")
+    writer.text("LastModified", format_iso8601(part.modified_ms))
+    writer.text("ETag", f'"{part.etag}"')
+    for checksum in part.checksums:
+        if checksum.algorithm == algorithm:
+            writer.text(f"Checksum{algorithm}", checksum_text(checksum, 0))
     return writer.render()
 
 

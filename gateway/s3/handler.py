@@ -59,6 +59,7 @@ OPERATIONS: dict[Endpoint, Operation] = {
     Endpoint.DELETE_OBJECTS: put_object.delete_objects,
     Endpoint.CREATE_MULTIPART_UPLOAD: multipart.create_upload,
     Endpoint.UPLOAD_PART: multipart.upload_part,
+    Endpoint.UPLOAD_PART_COPY: multipart.upload_part_copy,
     Endpoint.COMPLETE_MULTIPART_UPLOAD: multipart.complete_upload,
     Endpoint.ABORT_MULTIPART_UPLOAD: multipart.abort_upload,
     Endpoint.LIST_PARTS: multipart.list_parts,

@@ -8,12 +8,14 @@ that selects nothing is unsatisfiable. The range of a part copy is stricter.
 from __future__ import annotations
 
 import enum
+import re
 from typing import NamedTuple
 
 from gateway.errors import Invalid, Reason
 
 _DIGITS_MAX = 30  # longer numbers are past any object
 _DIGITS = frozenset(b"0123456789")
+_COPY_RANGE = re.compile(rb"bytes=([0-9]+)-([0-9]+)")
 
 
 class ByteRange(NamedTuple):
@@ -57,21 +59,22 @@ def parse_copy_range(value: bytes, size: int) -> ByteRange:
     Raises:
         Invalid(BAD_ARGUMENT): anything else (InvalidArgument).
     """
-    spec = _range_spec(value) if value.startswith(b"bytes=") else None
-    if spec is None or spec[0] is None or spec[1] is None or spec[1] < spec[0]:
+    found = _COPY_RANGE.fullmatch(value)
+    first, last = (_digits(found[1]), _digits(found[2])) if found else (1, 0)
+    if last < first:
         raise Invalid(
             Reason.BAD_ARGUMENT,
             "The x-amz-copy-source-range value must be of the form bytes=first-last where first "
             "and last are the zero-based offsets of the first and last bytes to copy",
             s3_code="InvalidArgument",
         )
-    if spec[1] >= size:
+    if last >= size:
         raise Invalid(
             Reason.BAD_ARGUMENT,
             f"Range specified is not valid for source object of size: {size}",
             s3_code="InvalidArgument",
         )
-    return ByteRange(spec[0], spec[1] + 1)
+    return ByteRange(first, last + 1)
 
 
 def content_range(selected: ByteRange, size: int) -> bytes:
@@ -102,7 +105,9 @@ def _range_spec(value: bytes | None) -> tuple[int | None, int | None] | None:
 
 
 def _number(digits: bytes) -> int | None:
-    if not digits:
-        return None
+    return _digits(digits) if digits else None
+
+
+def _digits(digits: bytes) -> int:
     digits = digits.lstrip(b"0") or b"0"
     return int(digits) if len(digits) <= _DIGITS_MAX else 10**_DIGITS_MAX

@@ -2,8 +2,8 @@
 
 A capture cannot be sent quite as it was. Upload ids are ours, not those of the server it was made
 against. Bodies above 400 kB were not kept: zeros of the same length stand for them, without the
-promises (hashes, checksums, framing) that were made about the real ones; the ETags in a Complete
-and in an If-Match are then those that this server gave.
+promises (hashes, checksums, framing) that were made about the real ones; the ETags in a Complete,
+in an If-Match and in the condition of a copy are then those that this server gave.
 """
 
 from __future__ import annotations
@@ -142,10 +142,10 @@ class Replayer:
             self.pending.setdefault(capture.path, []).append(found[1].decode())
         elif capture.method == "PUT" and "partNumber" in capture.query:
             number = _PART_NUMBER.search(capture.target)
-            etag = re.search(rb"\r\nETag: (.*?)\r\n", head)
+            etag = re.search(rb"\r\nETag: (.*?)\r\n|<ETag>(.*?)</ETag>", head + body)
             assert number is not None
             assert etag is not None
-            self.parts[self._upload(capture), int(number[1])] = etag[1].decode()
+            self.parts[self._upload(capture), int(number[1])] = (etag[1] or etag[2]).decode()
         elif capture.method == "POST" and "uploadId" in capture.query:
             found = re.search(rb"<ETag>(.*?)</ETag>", body)
             assert found is not None
@@ -176,8 +176,12 @@ class Replayer:
 
     def _own_etag(self, capture: Capture, line: str) -> str:
         name, _, value = line.partition(":")
-        if name.lower() == "if-match" and re.fullmatch(r'"?[0-9a-f]{32}-\d+"?', value.strip()):
-            return f'{name}: "{self.etags.get(capture.path, "unknown")}"'
+        path = {
+            "if-match": capture.path,
+            "x-amz-copy-source-if-match": f"/{capture.header('x-amz-copy-source')}",
+        }.get(name.lower())
+        if path is not None and re.fullmatch(r'"?[0-9a-f]{32}-\d+"?', value.strip()):
+            return f'{name}: "{self.etags.get(path, "unknown")}"'
         return line
 
 

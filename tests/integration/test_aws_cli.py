@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import threading
 from collections.abc import Iterator
@@ -80,6 +81,25 @@ def test_sizes_either_side_of_multipart(server: Server, tmp_path: Path, size: in
     # A commit is made of it by itself, and the commit's own bucket shows it.
     done = sidegate("branch", "inspect", "sizes@master", data=server.data)
     assert "master" in done.stdout
+
+
+def test_a_large_object_is_copied_and_moved_without_its_data(
+    server: Server, tmp_path: Path
+) -> None:
+    local = tmp_path / "local"
+    local.write_bytes(random.Random(4).randbytes(20 * 1024 * 1024))
+    server.aws("s3", "mb", "s3://copies")
+    server.aws("s3", "cp", str(local), "s3://copies/a dir/big+one")
+    sidegate("commit", "start", "copies@master", data=server.data)
+    server.aws("s3", "cp", "s3://copies/a dir/big+one", "s3://copies/copied")
+    server.aws("s3", "mv", "s3://copies/copied", "s3://copies/moved")
+    done = sidegate("commit", "finish", "copies@master", "--json", data=server.data)
+    commit = json.loads(done.stdout)
+    assert (commit["logical_bytes"], commit["new_bytes"]) == (40 * 1024 * 1024, 0)
+    for key in ("a dir/big+one", "moved"):
+        server.aws("s3", "cp", f"s3://copies/{key}", str(tmp_path / "back"))
+        assert (tmp_path / "back").read_bytes() == local.read_bytes()
+    assert "copied" not in server.aws("s3", "ls", "s3://copies/").stdout
 
 
 def test_a_gibibyte_in_bounded_memory(server: Server, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from gateway.wire.checksums import find_algorithm
 from gateway.wire.conditions import Outcome, ReadConditions
 from gateway.wire.messages import Response
 
-_SOURCE = b"x-amz-copy-source"
+COPY_SOURCE = b"x-amz-copy-source"
 _ILLEGAL = (
     "This copy request is illegal because it is trying to copy an object to itself without "
     "changing the object's metadata, storage class, website redirect location or encryption "
@@ -36,10 +36,12 @@ async def copy_object(context: Context) -> Response:
     """Answer CopyObject."""
     request = context.request
     view = await context.writable()
-    bucket, key = parse_copy_source(request.index[_SOURCE])
+    bucket, key = parse_copy_source(request.index[COPY_SOURCE])
     source_view = await context.buckets.resolve(bucket)
     info = await context.versions.head(source_view, key)
-    _check_source(context, info.record)
+    check_source(context, info.record)
+    if info.record.size > PUT_SIZE_MAX:
+        raise source_too_large()
     attributes = _attributes(context, info.record)
     same = key == context.key and _same_bucket(source_view, view)
     if same and attributes is None and not _replaces(context):
@@ -88,20 +90,27 @@ def parse_copy_source(value: bytes) -> tuple[str, bytes]:
     return bucket.decode("utf-8", "replace"), key
 
 
-def _check_source(context: Context, record: ObjectRecord) -> None:
-    """Hold the conditions on the source; S3 answers 412 whichever fails."""
+def check_source(context: Context, record: ObjectRecord) -> None:
+    """Hold the conditions on the source of a copy; S3 answers 412 whichever fails.
+
+    Raises:
+        S3Error: PreconditionFailed.
+    """
     conditions = ReadConditions.parse(context.request.header, b"x-amz-copy-source-")
     if conditions is not None:
         outcome = conditions.evaluate(record.etag(), record.mtime_ms, context.now_ms)
         if outcome is not Outcome.PROCEED:
             failed = failed_condition(conditions).lower()
             raise S3Error("PreconditionFailed", xml={"Condition": f"x-amz-copy-source-{failed}"})
-    if record.size > PUT_SIZE_MAX:
-        raise S3Error(
-            "InvalidRequest",
-            "The specified copy source is larger than the maximum allowable size for a copy "
-            f"source: {PUT_SIZE_MAX}",
-        )
+
+
+def source_too_large() -> S3Error:
+    """Return the error of a copy of more bytes than one request may move."""
+    return S3Error(
+        "InvalidRequest",
+        "The specified copy source is larger than the maximum allowable size for a copy "
+        f"source: {PUT_SIZE_MAX}",
+    )
 
 
 def _attributes(context: Context, record: ObjectRecord) -> ObjectAttributes | None:

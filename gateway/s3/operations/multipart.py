@@ -4,6 +4,8 @@ An upload has a checksum algorithm, CRC64NVME of the whole when the client names
 Each part's checksum of that algorithm is computed whatever the client sends with the part, so that
 the object's own can be made from them. To an upload of that default, parts may bring any other
 checksum too: some clients name none at the beginning and send CRC32 with the parts.
+
+A part may be a range of an object that is here: within a project no data moves then either.
 """
 
 from __future__ import annotations
@@ -11,20 +13,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.errors import NotFound
-from gateway.limits import LIST_KEYS_MAX, PART_NUMBER_MAX
-from gateway.s3.attributes import parse_attributes
+from gateway.limits import LIST_KEYS_MAX, PART_NUMBER_MAX, PUT_SIZE_MAX
+from gateway.s3.attributes import parse_attributes, refuse_unsupported
 from gateway.s3.body import DEFAULT_ALGORITHM, BodySource, read_small
 from gateway.s3.context import Context, xml_response
 from gateway.s3.documents import (
     UploadsQuery,
     complete_result,
+    copy_part_result,
     initiate_result,
     parse_complete,
 )
 from gateway.s3.documents import list_parts as render_parts
 from gateway.s3.documents import list_uploads as render_uploads
 from gateway.s3.errors import S3Error
+from gateway.s3.operations.copy_object import (
+    COPY_SOURCE,
+    check_source,
+    parse_copy_source,
+    source_too_large,
+)
 from gateway.s3.operations.put_object import written_headers
+from gateway.versions.model import PartInfo
 from gateway.versions.views import BucketView
 from gateway.wire.checksums import (
     ALGORITHMS,
@@ -35,6 +45,7 @@ from gateway.wire.checksums import (
     find_algorithm,
 )
 from gateway.wire.messages import Response
+from gateway.wire.ranges import parse_copy_range
 
 _ALGORITHM = b"x-amz-checksum-algorithm"
 _TYPE = b"x-amz-checksum-type"
@@ -59,9 +70,7 @@ async def create_upload(context: Context) -> Response:
 async def upload_part(context: Context) -> Response:
     """Answer UploadPart."""
     view = await context.writable()
-    if not context.target.get(b"partNumber"):
-        raise S3Error("InvalidArgument", "This operation needs a partNumber.")
-    number = context.number(b"partNumber", 0, least=1, most=PART_NUMBER_MAX)
+    number = _part_number(context)
     upload_id = _upload_id(context)
     algorithm = await _algorithm_of(context, view, upload_id)
     source = BodySource(
@@ -82,10 +91,34 @@ async def upload_part(context: Context) -> Response:
             for checksum in part.checksums
             if checksum.algorithm == shown.name
         ),
-        (b"x-sidegate-new-bytes", b"%d" % part.new_bytes),
-        (b"x-sidegate-dedup-bytes", b"%d" % part.dedup_bytes),
+        *_stored_headers(part),
     ]
     return Response(200, headers)
+
+
+async def upload_part_copy(context: Context) -> Response:
+    """Answer UploadPartCopy; what is said of a body is not of this one, which has none."""
+    request = context.request
+    view = await context.writable()
+    number = _part_number(context)
+    upload_id = _upload_id(context)
+    algorithm = await _algorithm_of(context, view, upload_id)
+    refuse_unsupported(request)
+    bucket, key = parse_copy_source(request.index[COPY_SOURCE])
+    source = await context.buckets.resolve(bucket)
+    info = await context.versions.head(source, key)
+    check_source(context, info.record)
+    asked = request.header(b"x-amz-copy-source-range")
+    size = info.record.size
+    start, end = (0, size) if asked is None else parse_copy_range(asked, size)
+    if end - start > PUT_SIZE_MAX:
+        raise source_too_large()
+    part = await context.versions.put_part_copy(
+        view, context.key, upload_id, number, source, info, start, end
+    )
+    response = xml_response(copy_part_result(part, algorithm.name))
+    response.headers += _stored_headers(part)
+    return response
 
 
 async def complete_upload(context: Context) -> Response:
@@ -159,6 +192,19 @@ async def list_uploads(context: Context) -> Response:
         query.max_uploads,
     )
     return xml_response(render_uploads(query, page))
+
+
+def _part_number(context: Context) -> int:
+    if not context.target.get(b"partNumber"):
+        raise S3Error("InvalidArgument", "This operation needs a partNumber.")
+    return context.number(b"partNumber", 0, least=1, most=PART_NUMBER_MAX)
+
+
+def _stored_headers(part: PartInfo) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"x-sidegate-new-bytes", b"%d" % part.new_bytes),
+        (b"x-sidegate-dedup-bytes", b"%d" % part.dedup_bytes),
+    ]
 
 
 def _upload_id(context: Context) -> str:

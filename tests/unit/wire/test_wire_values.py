@@ -172,7 +172,11 @@ def test_a_range_is_a_slice(first, last, size):
 
 def test_copy_ranges_are_strict():
     assert ranges.parse_copy_range(b"bytes=0-9", 10) == ByteRange(0, 10)
-    for value in (b"bytes=0-10", b"bytes=3-", b"bytes=-3", b"bytes=5-2", b"0-2", b"bytes=0-1,2-3"):
+    for value in (
+        b"bytes=0-10", b"bytes=3-", b"bytes=-3", b"bytes=5-2", b"0-2", b"bytes=0-1,2-3", b"",
+        b"bytes= 0-1", b"bytes=0 - 1", b"Bytes=0-1", b"bytes=hello-world", b"bytes=0-1\n",
+        b"bytes=%d-%d" % (10**40, 10**40),
+    ):  # fmt: skip
         with pytest.raises(Invalid) as caught:
             ranges.parse_copy_range(value, 10)
         assert caught.value.data["s3_code"] == "InvalidArgument"
