@@ -10,6 +10,10 @@ A window belongs to the handler until its next `read`, and the arena to the requ
 handler is done: memory that a thread may still be reading is never given to another connection,
 not even when the client is gone.
 
+An arena is lent to clients that send. While others wait for one, a client that has sent nothing
+for `limits.BODY_CROWDED_S`, or less than `limits.BODY_CROWDED_RATE_MIN` on the average, is told to
+try again: a few hundred sleeping clients must not keep all others from uploading.
+
 Bytes after the end of a body belong to the next request; they are left in the inbox, or put there.
 """
 
@@ -299,7 +303,7 @@ class Body:
         self._wait_began_s = self._heard_s = self._loop.time()
         self._waiter = self._loop.create_future()
         window_left_s = self._timeouts.body_rate_window_s - self._waited_s
-        self._watch.expect_within(min(self._timeouts.body_stall_s, max(0.0, window_left_s)))
+        self._watch_for(min(self._timeouts.body_stall_s, max(0.0, window_left_s)))
         try:
             await self._waiter
         finally:
@@ -345,6 +349,12 @@ class Body:
         if stall_left_s <= 0:
             self._time_out(f"no byte of the body for {times.body_stall_s:g} s")
             return
+        if self._arena is not None and self._arenas.waiting:
+            silent_s = now_s - self._heard_s
+            dripping = self._arrived < times.body_crowded_rate_min * waited_s
+            if silent_s >= times.body_crowded_s or (waited_s >= times.body_crowded_s and dripping):
+                self._time_out("the body comes too slowly while other uploads wait for memory")
+                return
         if waited_s >= times.body_rate_window_s:
             if self._arrived < times.body_rate_min * waited_s:
                 self._time_out(f"the body came at less than {times.body_rate_min:g} bytes a second")
@@ -352,7 +362,13 @@ class Body:
             self._arrived = 0
             self._wait_began_s = now_s
             self._waited_s = waited_s = 0.0
-        self._watch.expect_within(min(stall_left_s, times.body_rate_window_s - waited_s))
+        self._watch_for(min(stall_left_s, times.body_rate_window_s - waited_s))
+
+    def _watch_for(self, seconds: float) -> None:
+        """Be judged in `seconds`; sooner when it holds what others may come to wait for."""
+        if self._arena is not None:
+            seconds = min(seconds, self._timeouts.body_crowded_s)
+        self._watch.expect_within(seconds)
 
     def _time_out(self, message: str) -> None:
         self._failure = Busy(Reason.TIMEOUT, message, "send the body faster")

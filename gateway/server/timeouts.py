@@ -25,6 +25,8 @@ class Timeouts:
     body_stall_s: float = limits.BODY_STALL_TIMEOUT_S
     body_rate_min: float = limits.BODY_RATE_MIN  # bytes a second over body_rate_window_s
     body_rate_window_s: float = limits.BODY_RATE_WINDOW_S
+    body_crowded_s: float = limits.BODY_CROWDED_S  # while others wait for an arena
+    body_crowded_rate_min: float = limits.BODY_CROWDED_RATE_MIN
     write_stall_s: float = limits.WRITE_STALL_TIMEOUT_S
     linger_s: float = limits.LINGER_TIMEOUT_S
     abort_grace_s: float = limits.ABORT_GRACE_S

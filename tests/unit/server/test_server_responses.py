@@ -14,6 +14,7 @@ from gateway import limits
 from gateway.clock import ManualClock
 from gateway.entropy import SeededEntropy
 from gateway.errors import Busy, Invalid, Reason, Unavailable
+from gateway.server.arenas import Arenas
 from gateway.server.listener import Listener
 from gateway.server.timeouts import Timeouts
 from gateway.wire.messages import Request, Response
@@ -259,6 +260,36 @@ async def test_a_body_that_drips(serve, size):
     answer = await client.answer()
     assert answer.status == 400
     assert b"RequestTimeout" in answer.body
+
+
+@pytest.mark.parametrize("dripping", [False, True])
+async def test_who_sends_nothing_makes_way_for_who_waits(serve, dripping):
+    """The one arena is held by a client that sleeps, or drips; another upload gets it soon."""
+    arenas = Arenas(budget=64 * 1024, arena_size=64 * 1024)
+    times = Timeouts(body_crowded_s=0.05, body_crowded_rate_min=1_000_000)
+    served = await serve(raising, arenas=arenas, timeouts=times)
+    sleeper, other = await served.connect(), await served.connect()
+    await sleeper.send(put(100_000) + bytes(1000))
+    while arenas.arenas_used == 0:
+        await asyncio.sleep(0.001)
+    other.writer.write(put(100_000) + bytes(100_000))
+    for _ in range(1000 if dripping else 0):
+        if sleeper.reader._buffer:
+            break
+        sleeper.writer.write(b"a")
+        await asyncio.sleep(0.003)
+    answer = await sleeper.answer()
+    assert answer.status == 400
+    assert b"RequestTimeout" in answer.body
+    assert (await other.answer()).status == 200
+
+
+async def test_who_sends_nothing_keeps_its_place_while_nobody_waits(serve):
+    times = Timeouts(body_crowded_s=0.01, body_crowded_rate_min=1_000_000)
+    client = await (await serve(raising, timeouts=times)).connect()
+    await client.send(put(100_000) + bytes(1000))
+    await asyncio.sleep(0.05)
+    assert (await client.ask(bytes(99_000))).status == 200
 
 
 async def test_the_time_a_handler_takes_is_not_the_clients(serve):
