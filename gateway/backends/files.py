@@ -78,6 +78,15 @@ class Files(Protocol):
         """Map the whole of a file as long as it is now (a byte or more), read-only."""
         ...
 
+    def load(self, mapped: mmap.mmap, offset: int, length: int) -> bool:
+        """Read a range of a map from disk and enter its pages, as far as they are not there.
+
+        Returns whether all of it is: False where the system cannot do so, where the file is
+        shorter by now, or cannot be read. Unlike touching the map, this never ends in a signal;
+        `pread` of the same range then tells what is wrong.
+        """
+        ...
+
     def stat(self, path: str) -> Stat | None:
         """Return sizes of a file, or None when there is none."""
         ...

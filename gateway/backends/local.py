@@ -31,6 +31,33 @@ _TRANSFER_MAX = 1 << 30  # one system call moves 2 GiB - 4 KiB at most
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _libc.fallocate.restype = ctypes.c_int
+_libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_libc.madvise.restype = ctypes.c_int
+_POPULATE_READ = 22  # MADV_POPULATE_READ of asm-generic/mman-common.h, since Linux 5.14
+
+
+class _Buffer(ctypes.Structure):
+    """Py_buffer: the way to the address of a map that is read-only."""
+
+    _fields_ = (
+        ("buf", ctypes.c_void_p),
+        ("obj", ctypes.py_object),
+        ("len", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int),
+        ("ndim", ctypes.c_int),
+        ("format", ctypes.c_char_p),
+        ("shape", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("suboffsets", ctypes.c_void_p),
+        ("internal", ctypes.c_void_p),
+    )
+
+
+_python = ctypes.pythonapi
+_python.PyObject_GetBuffer.argtypes = (ctypes.py_object, ctypes.POINTER(_Buffer), ctypes.c_int)
+_python.PyBuffer_Release.argtypes = (ctypes.POINTER(_Buffer),)
+_python.PyBuffer_Release.restype = None
 
 
 @contextmanager
@@ -133,6 +160,22 @@ class LocalFiles:
         """Map the whole of a file, read-only."""
         with _translated("map", f"handle {handle}"):
             return mmap.mmap(handle, 0, mmap.MAP_SHARED, mmap.PROT_READ)
+
+    def load(self, mapped: mmap.mmap, offset: int, length: int) -> bool:
+        """Read and enter the pages of a range, without the interpreter lock (`mmap` keeps it)."""
+        start = offset // mmap.PAGESIZE * mmap.PAGESIZE
+        buffer = _Buffer()
+        _python.PyObject_GetBuffer(mapped, ctypes.byref(buffer), 0)  # keeps the map from closing
+        try:
+            if offset + length > buffer.len:
+                return False
+            size = offset + length - start
+            while _libc.madvise(buffer.buf + start, size, _POPULATE_READ) != 0:
+                if ctypes.get_errno() not in (errno.EINTR, errno.EAGAIN):
+                    return False
+        finally:
+            _python.PyBuffer_Release(ctypes.byref(buffer))
+        return True
 
     def stat(self, path: str) -> Stat | None:
         """Return sizes of a file, or None when there is none."""

@@ -1,9 +1,12 @@
 """One file of the log, as a reader sees it: extents, checked once, then served from a map.
 
-The first read of an extent in a process is a `pread` whose checksum is compared, so that damage,
-truncation and device errors are errors; from then on slices of the mapped file are served. The
-map is never touched outside of extents that were verified: a page there was read a moment ago, so
-that a fault on it is not one on a hole or past the end of the file.
+At the first read of an extent in a process its checksum is compared, so that damage, truncation and
+device errors are errors; from then on slices of the mapped file are served. A large extent is
+loaded through the map itself, by a call that fails instead of raising a signal (`Files.load`): its
+bytes are not copied, and its pages are there when they are sent. A small one, and one that cannot
+be loaded so, is read by `pread`, which says what is wrong. The map is never touched outside of
+extents that were loaded or verified: a page there was read a moment ago, so that a fault on it is
+not one on a hole or past the end of the file.
 
 Extents are kept as columns of integers: a segment of nothing but single small objects has 65,000.
 """
@@ -18,10 +21,10 @@ from dataclasses import dataclass
 from gateway import digests
 from gateway.backends.files import Files, Handle, Mode
 from gateway.chunks.pack import Span, Superblock
-from gateway.errors import Corrupt, Reason
+from gateway.errors import Corrupt, Reason, Unavailable
 from gateway.limits import KIB
 
-VERIFY_STEP = 256 * KIB
+VERIFY_STEP = 256 * KIB  # up to so much is copied: quicker than to enter the pages one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,36 @@ class Segment:
         handle = self._handle
         if handle is None:
             handle = self._handle = self._files.open(self.path, Mode.READ)
+        crc = self._crc_of_map(handle, start, size) if size > VERIFY_STEP else None
+        if crc is None:
+            crc = self._crc_of_file(handle, number, start, size)
+        if crc != self._crcs[number]:
+            what = f"the checksum of {size} bytes is {crc:08x}, not {self._crcs[number]:08x}"
+            raise self._condemn(number, start, what)
+        if not self._reaches(handle, start + size):
+            raise self._condemn(number, start, "the file was cut while it was read")
+        self._verified[number] = 1
+
+    def _reaches(self, handle: Handle, end: int) -> bool:
+        """Map the file, unless it is as far as `end`; tell whether it is now."""
+        if self._view is None or len(self._view) < end:
+            self._map = self._files.map(handle)
+            self._view = memoryview(self._map)
+        return len(self._view) >= end
+
+    def _crc_of_map(self, handle: Handle, start: int, size: int) -> int | None:
+        """Return the checksum of mapped bytes; None when they cannot all be read through it."""
+        try:
+            if not self._reaches(handle, start + size):
+                return None
+        except (Unavailable, ValueError):  # an empty file has no map
+            return None
+        mapped, view = self._map, self._view
+        if mapped is None or view is None or not self._files.load(mapped, start, size):
+            return None
+        return digests.crc32c(view[start : start + size])
+
+    def _crc_of_file(self, handle: Handle, number: int, start: int, size: int) -> int:
         buffer = memoryview(bytearray(min(size, VERIFY_STEP)))
         crc = done = 0
         while done < size:
@@ -133,15 +166,7 @@ class Segment:
                 raise self._condemn(number, start + done, "the file ends inside of an extent")
             crc = digests.crc32c(step, crc)
             done += len(step)
-        if crc != self._crcs[number]:
-            what = f"the checksum of {size} bytes is {crc:08x}, not {self._crcs[number]:08x}"
-            raise self._condemn(number, start, what)
-        if self._view is None or len(self._view) < start + size:
-            self._map = self._files.map(handle)
-            self._view = memoryview(self._map)
-            if len(self._view) < start + size:
-                raise self._condemn(number, start, "the file was cut while it was read")
-        self._verified[number] = 1
+        return crc
 
     def _condemn(self, number: int, offset: int, what: str) -> Corrupt:
         damage = Damage(self.name, offset, what)

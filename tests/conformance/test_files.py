@@ -131,6 +131,29 @@ def test_a_map_shows_what_is_written_later(files: Files, home: str, direct: bool
     assert view[0] == 1
 
 
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_range_of_a_map_is_loaded_or_not_but_never_a_signal(
+    files: Files, home: str, direct: bool
+) -> None:
+    handle = files.open(f"{home}/file", Mode.CREATE, direct=direct)
+    data = os.urandom(16 * BLOCK)
+    files.pwrite(handle, aligned(data), 0)
+    files.fdatasync(handle)
+    reader = files.open(f"{home}/file", Mode.READ)
+    mapped = files.map(reader)
+    for offset, length in ((0, 16 * BLOCK), (5000, 100), (BLOCK - 1, 2), (15 * BLOCK, BLOCK)):
+        if files.load(mapped, offset, length):
+            assert mapped[offset : offset + length] == data[offset : offset + length]
+    assert not files.load(mapped, 16 * BLOCK, 1)
+    assert not files.load(mapped, 0, 16 * BLOCK + 1)
+    files.ftruncate(handle, 8 * BLOCK)
+    assert not files.load(mapped, 0, 16 * BLOCK)
+    assert not files.load(mapped, 12 * BLOCK, 100)
+    files.close(handle)
+    files.close(reader)
+    mapped.close()  # nothing holds on to it
+
+
 def test_names(files: Files, home: str) -> None:
     files.mkdir(f"{home}/inner")
     files.mkdir(f"{home}/inner")

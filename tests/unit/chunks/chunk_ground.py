@@ -80,6 +80,9 @@ class FaultyFiles:
     def map(self, handle: Handle) -> mmap.mmap:
         return self.inner.map(handle)
 
+    def load(self, mapped: mmap.mmap, offset: int, length: int) -> bool:
+        return self.inner.load(mapped, offset, length)
+
     def stat(self, path: str) -> Stat | None:
         return self.inner.stat(path)
 

@@ -14,12 +14,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from chunk_ground import DOMAIN, SMALL_SIZES, flip, keep, opened, patch, segments, take, whole
+from chunk_ground import (
+    DOMAIN,
+    SMALL_SIZES,
+    FaultyFiles,
+    flip,
+    keep,
+    opened,
+    patch,
+    segments,
+    take,
+    whole,
+)
 
 from gateway.backends.files import Mode
 from gateway.backends.local import LocalFiles
 from gateway.chunks import pack, recovery
 from gateway.chunks.chunk import RecordKind
+from gateway.chunks.writer import Sizes
 from gateway.errors import Corrupt, Reason
 from gateway.limits import KIB, MIB
 
@@ -215,6 +227,36 @@ async def test_payload_that_rots_behind_a_clean_close_is_found_at_the_first_read
         # Dedup does not trust what is known to be damaged: the same bytes heal it.
         assert (await store.put(DOMAIN, RecordKind.SMALL, SMALL[1])).new_bytes == len(SMALL[1])
         assert await whole(store, [ids[1]]) == SMALL[1]
+
+
+@pytest.mark.parametrize("loads", [True, False])
+@pytest.mark.parametrize("fault", ["rot", "cut", "cut when mapped", "empty", None])
+async def test_a_large_extent_is_checked_through_the_map_or_the_file(
+    tmp_path: Path, loads: bool, fault: str | None
+) -> None:
+    files = FaultyFiles()
+    if not loads:
+        files.load = lambda mapped, offset, length: False  # type: ignore[method-assign]
+    path = f"{tmp_path}/segments/00000001.seg"
+    body = random.Random(3).randbytes(3 * MIB)
+    sizes = Sizes(segment=8 * MIB, extent=MIB, buffers=2)
+    async with opened(str(tmp_path), files, sizes) as store:
+        ids = await take(store, body)
+        if fault == "cut when mapped":
+            assert body.startswith(await whole(store, ids[:1]))
+        if fault == "rot":
+            patch(path, spans(path)[-1].payload_offset + 7, flip)
+        elif fault == "empty":
+            os.truncate(path, 0)
+        elif fault is not None:
+            os.truncate(path, spans(path)[-1].payload_offset + 3 * pack.BLOCK)
+        if fault is None:
+            assert await whole(store, ids) == body
+            return
+        with pytest.raises(Corrupt) as caught:
+            await whole(store, ids)
+        assert caught.value.reason is Reason.DAMAGED
+        assert caught.value.data["segment"] == "00000001.seg"
 
 
 # --- superblocks, packs ------------------------------------------------------------------------
