@@ -28,14 +28,21 @@ _FREE_BLOCKS_MAX = 64  # 1 MiB of small blocks; more connections than that are r
 class Arena:
     """Two halves of writable memory, each a window of body; one huge page, where there are any."""
 
-    __slots__ = ("half_size", "view")
+    __slots__ = ("_memory", "half_size", "view")
 
     def __init__(self, size: int) -> None:
         self.half_size = size // 2
-        memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         with suppress(OSError):
-            memory.madvise(mmap.MADV_HUGEPAGE)
-        self.view = memoryview(memory)
+            self._memory.madvise(mmap.MADV_HUGEPAGE)
+        self.view = memoryview(self._memory)
+
+    def discard(self) -> None:
+        """Give the pages back to the system at once: the bytes are lost, the arena can be used.
+
+        A view of it may outlive its request for as long as the collector takes; the pages do not.
+        """
+        self._memory.madvise(mmap.MADV_DONTNEED)
 
 
 class Arenas:
@@ -90,6 +97,8 @@ class Arenas:
         self.arenas_used -= 1
         if len(self._free) < limits.ARENAS_FREE_MAX:
             self._free.append(arena)
+        else:
+            arena.discard()
 
     def take_block(self, size: int) -> bytearray:
         """Return a block of at least `size` bytes, its contents undefined.

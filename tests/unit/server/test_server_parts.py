@@ -193,3 +193,13 @@ def test_the_benchmark_runs():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 8
+
+
+async def test_an_arena_beyond_those_kept_gives_its_pages_back_at_once():
+    arenas = Arenas(budget=(limits.ARENAS_FREE_MAX + 1) * 4096, arena_size=4096)
+    taken = [await arenas.acquire() for _ in range(limits.ARENAS_FREE_MAX + 1)]
+    for arena in taken:
+        arena.view[:] = b"x" * 4096
+        arenas.release(arena)
+    assert bytes(taken[0].view[:1]) == b"x"  # kept as it was
+    assert bytes(taken[-1].view) == bytes(4096)  # a view outlives it, its pages do not
