@@ -68,6 +68,8 @@ _STORAGE_CLASSES: Final = frozenset(
     }
 )  # those that can be read at once; an archive would need RestoreObject
 _ACLS: Final = frozenset({b"private", b"bucket-owner-full-control", b"bucket-owner-read"})
+_ACL: Final = b"x-amz-acl"
+_ACL_NAMES: Final = (_ACL, b"x-amz-grant-")
 _REFUSED: Final = (
     b"x-amz-server-side-encryption",
     b"x-amz-object-lock-",
@@ -103,8 +105,8 @@ def parse_attributes(request: Request) -> ObjectAttributes:
                 metadata[_text(name[_META_SIZE:])] = _text(value)
             elif name == b"x-amz-tagging":
                 tags = parse_tagging(value)
-            elif name == b"x-amz-acl":
-                check_acl(value)
+            elif name.startswith(_ACL_NAMES):
+                _check_acl(name, value)
             elif name.startswith(_REFUSED):
                 _refuse(name)
     if size > USER_METADATA_SIZE_MAX:
@@ -133,18 +135,12 @@ def refuse_unsupported(request: Request) -> None:
 
 
 def parse_tagging(value: bytes) -> dict[str, str]:
-    """Read x-amz-tagging: `a=b&c=d`, URL-encoded.
+    """Read x-amz-tagging: `a=b&c`, URL-encoded; a key alone has the empty value.
 
     Raises:
-        S3Error: InvalidTag, malformed or above S3's bounds.
+        S3Error: InvalidTag, a key twice or above S3's bounds.
     """
-    text = _text(value)
-    if not text:
-        return {}
-    try:
-        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing="=" in text)
-    except ValueError:
-        raise S3Error("InvalidTag") from None
+    pairs = parse_qsl(_text(value), keep_blank_values=True)
     tags = dict(pairs)
     if len(tags) != len(pairs):
         raise S3Error("InvalidTag", "Cannot provide multiple Tags with the same key")
@@ -158,14 +154,15 @@ def parse_tagging(value: bytes) -> dict[str, str]:
     return tags
 
 
-def check_acl(value: bytes) -> None:
+def check_acl(request: Request) -> None:
     """Accept the canned lists that change nothing here; all belongs to one owner.
 
     Raises:
-        S3Error: AccessControlListNotSupported, a list that would let others in.
+        S3Error: AccessControlListNotSupported, a header that would let others in.
     """
-    if value.strip().lower() not in _ACLS:
-        raise S3Error("AccessControlListNotSupported")
+    for name, value in request.index.items():
+        if name.startswith(_ACL_NAMES):
+            _check_acl(name, value)
 
 
 def object_headers(record: ObjectRecord) -> list[tuple[bytes, bytes]]:
@@ -212,6 +209,11 @@ def _text(value: bytes) -> str:
 
 def _equal(left: Mapping[str, str], right: Mapping[str, str]) -> bool:
     return dict(left) == dict(right)
+
+
+def _check_acl(name: bytes, value: bytes) -> None:
+    if name != _ACL or value.strip().lower() not in _ACLS:
+        raise S3Error("AccessControlListNotSupported")
 
 
 def _refuse(name: bytes) -> None:

@@ -281,6 +281,11 @@ class S3Error(Exception):
         self.xml: Mapping[str, str] = xml or {}
         self.headers = headers
 
+    def about(self, xml: Mapping[str, str]) -> S3Error:
+        """Say which thing it is about, unless that is said already; return itself."""
+        self.xml = self.xml or xml
+        return self
+
 
 def translate(error: Exception) -> S3Error:
     """Return the S3 error that answers `error`; one of an unknown class is InternalError."""

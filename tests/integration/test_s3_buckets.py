@@ -238,6 +238,8 @@ def test_settings_that_were_never_made(s3: Any) -> None:
     assert [grant["Permission"] for grant in grants] == ["FULL_CONTROL"]
     s3.put_bucket_acl(Bucket="unset", ACL="private")
     assert refused(s3.put_bucket_acl, Bucket="unset", ACL="public-read")[1] == 400
+    assert refused(s3.put_bucket_acl, Bucket="unset", GrantRead="id=x")[1] == 400
+    assert refused(s3.create_bucket, Bucket="other", GrantRead="id=x")[1] == 400
     s3.put_object(Bucket="unset", Key="k", Body=b"")
     owner = s3.get_object_acl(Bucket="unset", Key="k")
     s3.put_object_acl(
@@ -245,6 +247,13 @@ def test_settings_that_were_never_made(s3: Any) -> None:
         Key="k",
         AccessControlPolicy={"Grants": owner["Grants"], "Owner": owner["Owner"]},
     )
+    stranger = {"Grantee": {"Type": "CanonicalUser", "ID": "1" * 64}, "Permission": "READ"}
+    assert refused(
+        s3.put_object_acl,
+        Bucket="unset",
+        Key="k",
+        AccessControlPolicy={"Grants": [stranger], "Owner": owner["Owner"]},
+    ) == ("AccessControlListNotSupported", 400)
     assert refused(s3.get_object_acl, Bucket="unset", Key="absent") == ("NoSuchKey", 404)
 
 

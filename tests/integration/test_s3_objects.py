@@ -502,6 +502,14 @@ def test_copying_what_is_not_there(s3: Any) -> None:
     assert refused(s3.copy_object, **arguments, CopySource="things/absent") == ("NoSuchKey", 404)
     assert refused(s3.copy_object, **arguments, CopySource="absent/k") == ("NoSuchBucket", 404)
     assert refused(s3.copy_object, **arguments, CopySource="nothing")[0] == "InvalidArgument"
+    for source, element, value in (
+        ("things/absent", "Key", "absent"),
+        ("absent/k", "BucketName", "absent"),
+        ("a b/k", "BucketName", "a b"),
+    ):
+        with pytest.raises(ClientError) as caught:
+            s3.copy_object(**arguments, CopySource=source)
+        assert caught.value.response["Error"][element] == value
 
 
 def test_copy_source_forms_and_conditions(address: str, s3: Any) -> None:

@@ -46,9 +46,7 @@ async def create_bucket(context: Context) -> Response:
     Making a bucket again changes nothing: 200, unless it asks for another location.
     """
     request = context.request
-    acl = request.header(b"x-amz-acl")
-    if acl is not None:
-        check_acl(acl)
+    check_acl(request)
     if (request.header(b"x-amz-bucket-object-lock-enabled") or b"").lower() == b"true":
         raise S3Error(
             "NotImplemented",

@@ -11,20 +11,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from urllib.parse import unquote_to_bytes
 
+from gateway.errors import Invalid, NotFound
 from gateway.limits import PUT_SIZE_MAX
 from gateway.s3.attributes import kept_attributes, parse_attributes, same_attributes
 from gateway.s3.context import Context, check_version_id, xml_response
 from gateway.s3.documents import copy_result
-from gateway.s3.errors import S3Error
+from gateway.s3.errors import S3Error, translate
 from gateway.s3.operations.get_object import failed_condition
 from gateway.s3.operations.put_object import written_headers
-from gateway.versions.model import ChecksumValue, ObjectAttributes, ObjectRecord
+from gateway.versions.model import ChecksumValue, ObjectAttributes, ObjectInfo, ObjectRecord
 from gateway.versions.views import BucketView
 from gateway.wire.checksums import find_algorithm
 from gateway.wire.conditions import Outcome, ReadConditions
 from gateway.wire.messages import Response
 
-COPY_SOURCE = b"x-amz-copy-source"
+_SOURCE = b"x-amz-copy-source"
 _ILLEGAL = (
     "This copy request is illegal because it is trying to copy an object to itself without "
     "changing the object's metadata, storage class, website redirect location or encryption "
@@ -36,10 +37,7 @@ async def copy_object(context: Context) -> Response:
     """Answer CopyObject."""
     request = context.request
     view = await context.writable()
-    bucket, key = parse_copy_source(request.index[COPY_SOURCE])
-    source_view = await context.buckets.resolve(bucket)
-    info = await context.versions.head(source_view, key)
-    check_source(context, info.record)
+    source_view, key, info = await find_source(context)
     if info.record.size > PUT_SIZE_MAX:
         raise source_too_large()
     attributes = _attributes(context, info.record)
@@ -90,12 +88,29 @@ def parse_copy_source(value: bytes) -> tuple[str, bytes]:
     return bucket.decode("utf-8", "replace"), key
 
 
-def check_source(context: Context, record: ObjectRecord) -> None:
-    """Hold the conditions on the source of a copy; S3 answers 412 whichever fails.
+async def find_source(context: Context) -> tuple[BucketView, bytes, ObjectInfo]:
+    """Return the bucket, the key and the object that a copy takes from.
 
     Raises:
-        S3Error: PreconditionFailed.
+        S3Error: as `parse_copy_source`; NoSuchBucket, InvalidBucketName or NoSuchKey, naming the
+            source, where an error document names what the request's path says otherwise;
+            PreconditionFailed, a condition on the source does not hold.
     """
+    bucket, key = parse_copy_source(context.request.index[_SOURCE])
+    try:
+        view = await context.buckets.resolve(bucket)
+    except (NotFound, Invalid) as error:
+        raise translate(error).about({"BucketName": bucket}) from error
+    try:
+        info = await context.versions.head(view, key)
+    except NotFound as error:
+        raise translate(error).about({"Key": key.decode("utf-8", "replace")}) from error
+    _check_source(context, info.record)
+    return view, key, info
+
+
+def _check_source(context: Context, record: ObjectRecord) -> None:
+    """Hold the conditions on the source of a copy; S3 answers 412 whichever fails."""
     conditions = ReadConditions.parse(context.request.header, b"x-amz-copy-source-")
     if conditions is not None:
         outcome = conditions.evaluate(record.etag(), record.mtime_ms, context.now_ms)

@@ -27,12 +27,7 @@ from gateway.s3.documents import (
 from gateway.s3.documents import list_parts as render_parts
 from gateway.s3.documents import list_uploads as render_uploads
 from gateway.s3.errors import S3Error
-from gateway.s3.operations.copy_object import (
-    COPY_SOURCE,
-    check_source,
-    parse_copy_source,
-    source_too_large,
-)
+from gateway.s3.operations.copy_object import find_source, source_too_large
 from gateway.s3.operations.put_object import written_headers
 from gateway.versions.model import PartInfo
 from gateway.versions.views import BucketView
@@ -104,10 +99,7 @@ async def upload_part_copy(context: Context) -> Response:
     upload_id = _upload_id(context)
     algorithm = await _algorithm_of(context, view, upload_id)
     refuse_unsupported(request)
-    bucket, key = parse_copy_source(request.index[COPY_SOURCE])
-    source = await context.buckets.resolve(bucket)
-    info = await context.versions.head(source, key)
-    check_source(context, info.record)
+    source, _, info = await find_source(context)
     asked = request.header(b"x-amz-copy-source-range")
     size = info.record.size
     start, end = (0, size) if asked is None else parse_copy_range(asked, size)

@@ -11,7 +11,7 @@ from gateway.errors import NotFound, Reason
 from gateway.s3.attributes import check_acl
 from gateway.s3.body import read_small
 from gateway.s3.context import Context, Operation, xml_response
-from gateway.s3.documents import acl, empty
+from gateway.s3.documents import OWNER_ID, acl, empty
 from gateway.s3.endpoints import Endpoint
 from gateway.s3.errors import S3Error
 from gateway.wire.messages import Response
@@ -68,15 +68,17 @@ async def put_acl(context: Context) -> Response:
     view = await context.writable()
     if context.key and await context.versions.find(view, context.key) is None:
         raise NotFound(Reason.NO_SUCH_KEY, f"there is no {context.key!r}", key=context.key)
-    canned = context.request.header(b"x-amz-acl")
+    check_acl(context.request)
     data = await read_small(context.request, context.identity)
-    if canned is not None:
-        check_acl(canned)
-    elif data.strip():
-        grants = parse(data, "AccessControlPolicy").find("AccessControlList")
+    if data.strip():
+        policy = parse(data, "AccessControlPolicy")
+        owner = policy.find("Owner")
+        # A list that was read elsewhere names its own owner: clients send it with the object.
+        owners = {OWNER_ID, None if owner is None else owner.value("ID")} - {None}
+        grants = policy.find("AccessControlList")
         for grant in [] if grants is None else grants.find_all("Grant"):
             grantee = grant.find("Grantee")
-            if grantee is not None and grantee.find("URI") is not None:
+            if grantee is not None and grantee.value("ID") not in owners:
                 raise S3Error("AccessControlListNotSupported")
     return Response(200)
 

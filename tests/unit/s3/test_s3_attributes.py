@@ -54,6 +54,7 @@ def test_framing_alone_is_no_encoding() -> None:
         ("x-amz-meta-a", "x" * 2048, "MetadataTooLarge"),
         ("x-amz-storage-class", "FAST", "InvalidStorageClass"),
         ("x-amz-acl", "public-read", "AccessControlListNotSupported"),
+        ("x-amz-grant-read", 'uri="AllUsers"', "AccessControlListNotSupported"),
         ("x-amz-server-side-encryption", "AES256", "NotImplemented"),
         ("x-amz-server-side-encryption-customer-key", "k", "NotImplemented"),
         ("x-amz-object-lock-mode", "GOVERNANCE", "NotImplemented"),
@@ -73,6 +74,19 @@ def test_metadata_up_to_the_bound() -> None:
 def test_default_storage_class_is_not_stored() -> None:
     assert not parse_attributes(request({"x-amz-storage-class": "STANDARD"})).headers
     assert parse_attributes(request({"x-amz-acl": "private"})).headers == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "tags"),
+    [
+        (b"", {}),
+        (b"alone", {"alone": ""}),
+        (b"foo=bar&alone", {"foo": "bar", "alone": ""}),
+        (b"a%20b=c%26d&e=", {"a b": "c&d", "e": ""}),
+    ],
+)
+def test_a_tag_without_a_value_has_the_empty_one(value: bytes, tags: dict[str, str]) -> None:
+    assert parse_tagging(value) == tags
 
 
 @pytest.mark.parametrize(
