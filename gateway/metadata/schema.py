@@ -163,7 +163,13 @@ UPLOAD = Table(
 # A part: an object record (content, size, md5, checksums).
 PART = Table(
     "part",
-    {"upload": "TEXT", "number": "INTEGER", "record": "BLOB", "time": "INTEGER"},
+    {
+        "upload": "TEXT",
+        "number": "INTEGER",
+        "record": "BLOB",
+        "time": "INTEGER",
+        "new_bytes": "INTEGER",  # of its body, that the store did not have
+    },
     ("upload", "number"),
 )
 

@@ -153,9 +153,10 @@ class Uploads:
             or (row["branch"], row["scope"]) != target_of(view)
             or (row["state"] != OPEN and not done)
         ):
+            name = key.decode("utf-8", "replace")
             raise NotFound(
                 Reason.NO_SUCH_UPLOAD,
-                f"there is no upload {upload!r} of {key!r} in bucket {view.name}",
+                f"there is no upload {upload!r} of {name!r} in bucket {view.name}",
                 upload=upload,
             )
         return row
@@ -189,7 +190,7 @@ class Uploads:
             content=written.content,
             checksums=written.checksums,
         )
-        await self.keep_part(upload, number_, record, written.ticket)
+        await self.keep_part(upload, number_, record, written.ticket, written.new_bytes)
         return part_of(number_, record, written.new_bytes, written.dedup_bytes)
 
     async def may_take(self, view: BucketView, key: bytes, upload: str, number_: int) -> UploadInfo:
@@ -206,8 +207,12 @@ class Uploads:
             must_write(view, await layers_of(state, rows, view))
             return upload_of(await self._row(rows, view, key, upload))
 
-    async def keep_part(self, upload: str, number_: int, record: ObjectRecord, ticket: int) -> None:
+    async def keep_part(
+        self, upload: str, number_: int, record: ObjectRecord, ticket: int, new_bytes: int = 0
+    ) -> None:
         """Name a part, once everything up to `ticket` is durable.
+
+        `new_bytes` of it the store did not have; they count for the commit that it becomes part of.
 
         Raises:
             NotFound(NO_SUCH_UPLOAD): the upload ended meanwhile.
@@ -224,6 +229,7 @@ class Uploads:
                         "number": number_,
                         "record": record.encode(),
                         "time": record.mtime_ms,
+                        "new_bytes": new_bytes,
                     },
                 ),
             ]
@@ -312,6 +318,8 @@ class Uploads:
             view, row, stored, parts, expected_checksums or {}, expected_size
         )
         data = record.encode()
+        listed = {part.number for part in parts}
+        new = sum(number(each["new_bytes"]) for each in stored if number(each["number"]) in listed)
 
         async def recheck(rows: Snapshot, _layers: Layers) -> None:
             await self._row(rows, view, key, upload)
@@ -325,7 +333,7 @@ class Uploads:
 
         try:
             commit = await self._stager.stage(
-                view, [Change(key, record)], condition, recheck, closing
+                view, [Change(key, record, new)], condition, recheck, closing
             )
         except NotFound as error:
             if error.reason is not Reason.NO_SUCH_UPLOAD:
@@ -333,7 +341,7 @@ class Uploads:
             async with state.metadata.snapshot() as rows:  # another request may have completed it
                 row = await self._row(rows, view, key, upload, done=True)
             return _again(row, parts)
-        return PutResult(record, commit)
+        return PutResult(record, commit, new, record.size - new)
 
     async def _assembled(
         self,

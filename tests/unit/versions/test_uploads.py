@@ -76,7 +76,11 @@ async def test_an_object_is_completed_from_its_parts_without_new_bytes(tmp_path)
         assert found == [(1, len(NOISE)), (2, len(TAIL))]
         again = await versions.complete_upload(view, b"k", name, listed(*stored))
         assert (again.record, again.commit) == (done.record, done.commit)
-        await versions.flush("r", MASTER)
+        new = sum(part.new_bytes for part in stored)
+        assert done.new_bytes == new >= len(NOISE)
+        commit = await versions.flush("r", MASTER)
+        assert commit is not None
+        assert (commit.logical_bytes, commit.new_bytes) == (len(NOISE) + len(TAIL), new)
         assert (await versions.complete_upload(view, b"k", name, listed(*stored))).commit
         with pytest.raises(Invalid):
             await versions.complete_upload(view, b"k", name, listed(stored[0]))
