@@ -278,8 +278,9 @@ class Reading:
         """
         info = await self.find(view, key)
         if info is None:
+            name = key.decode("utf-8", "replace")
             raise NotFound(
-                Reason.NO_SUCH_KEY, f"there is no {key!r} in bucket {view.name}", key=key
+                Reason.NO_SUCH_KEY, f"there is no {name!r} in bucket {view.name}", key=key
             )
         return info
 
