@@ -61,6 +61,15 @@ def _prepare(plan: dict[str, Any]) -> None:
     os.chdir(plan["cwd"])
 
 
+def _close_others(*kept: int) -> None:
+    """Close what was inherited besides the standard three: the user code has no business there."""
+    edge = 3
+    for descriptor in sorted(kept):
+        os.closerange(edge, descriptor)
+        edge = descriptor + 1
+    os.closerange(edge, os.sysconf("SC_OPEN_MAX"))
+
+
 def _exec(plan: dict[str, Any], status: int) -> NoReturn:
     """Become the user's command, in a child."""
     signal.set_wakeup_fd(-1)
@@ -118,6 +127,7 @@ def main() -> int:
     with open(sys.argv[1], encoding="utf-8") as file:
         plan: dict[str, Any] = json.load(file)
     status, lifeline = int(plan["status"]), int(plan["lifeline"])
+    _close_others(status, lifeline)
     for descriptor in (status, lifeline):
         os.set_inheritable(descriptor, False)
     try:
