@@ -80,6 +80,8 @@ class Serve:
 
 def data_directory(flag: str | None, environ: Mapping[str, str]) -> str:
     """Return the data directory: `--data`, SIDEGATE_DATA, or the user's own."""
+    if flag == "":
+        raise Invalid(Reason.BAD_USAGE, "--data is empty", "name a directory")
     chosen = flag or environ.get("SIDEGATE_DATA")
     if chosen:
         return os.path.abspath(chosen)

@@ -9,10 +9,11 @@ from gateway.admin.handler import Services
 from gateway.admin.records import time_of
 from gateway.errors import Busy, Invalid, NotFound, Reason
 from gateway.ids import CommitId
-from gateway.pipelines.job import Job, JobInput
+from gateway.pipelines.job import Job, JobInput, JobState
 from gateway.wire.messages import Request, Response
 
 _LIMIT_MAX = 10_000  # jobs in one answer
+_WITHOUT_OUTPUT = frozenset({JobState.FAILURE, JobState.KILLED})
 
 
 async def job_record(services: Services, job: Job) -> Record:
@@ -25,7 +26,8 @@ async def job_record(services: Services, job: Job) -> Record:
         "state": job.state.value,
         "reason": job.reason,
         "inputs": [await _input_record(services, each) for each in job.inputs],
-        "output_commit": job.output_commit,
+        # that of a job that failed was dropped: there is nothing to look at
+        "output_commit": None if job.state in _WITHOUT_OUTPUT else job.output_commit,
         "cause": job.cause,
         "created": time_of(job.created_ms),
         "started": time_of(job.started_ms),

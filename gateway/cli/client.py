@@ -10,6 +10,7 @@ import asyncio
 import http.client
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlencode, urlsplit
 
@@ -215,7 +216,9 @@ class HttpClient:
     ) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection(self._host, self._port)
         try:
-            connection.request(method, target, body=body, headers=self._headers)
+            # A server that refuses a body answers before it has read it all: the answer counts.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, target, body=body, headers=self._headers)
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
@@ -229,7 +232,7 @@ class HttpClient:
         return Unavailable(
             Reason.NO_SERVER,
             f"no server answers at {self.url}: {error}",
-            "start it with 'sidegate serve', or leave --url away to open the directory itself",
+            "start it with 'sidegate serve', or try again without one",
         )
 
 

@@ -10,6 +10,7 @@ from typing import NoReturn, TypeAlias
 
 from gateway.cli.client import Client
 from gateway.cli.output import WRONG_USAGE, Output
+from gateway.errors import Invalid, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,39 @@ def positive_seconds(text: str) -> float:
 
 
 def split_target(text: str) -> tuple[str, str]:
-    """Split `[project/]repo[@ref][:path]` into the ref part and the path (may be empty)."""
+    """Split `[project/]repo[@ref][:path]` into the ref part and the path (may be empty).
+
+    Raises:
+        Invalid(BAD_NAME): it is not UTF-8.
+    """
+    refuse_not_utf8(text)
     ref, _, path = text.partition(":") if "@{" not in text else _split_after_brace(text)
+    return ref, path
+
+
+def refuse_not_utf8(text: str) -> None:
+    """Refuse text from the command line or the file system whose bytes are not UTF-8.
+
+    Raises:
+        Invalid(BAD_NAME): it is such.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Invalid(
+            Reason.BAD_NAME, f"{text!r} is not UTF-8, as a key has to be", "rename it"
+        ) from None
+
+
+def object_target(text: str) -> tuple[str, str]:
+    """Split a target that names one object.
+
+    Raises:
+        Invalid(BAD_USAGE): it has no path.
+    """
+    ref, path = split_target(text)
+    if not path:
+        raise Invalid(Reason.BAD_USAGE, f"{text!r} names no file", "give its path after ':'")
     return ref, path
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.cli.command import Context, Nouns, add_noun, add_verb
-from gateway.cli.output import size
+from gateway.cli.output import size, stored
 
 _COLUMNS = ("commit", "branch", "state", "finished", "objects", "bytes", "origin", "message")
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
@@ -75,8 +75,24 @@ async def _list(context: Context) -> int:
 
 
 async def _inspect(context: Context) -> int:
-    context.out.details(await context.client.call("commit.inspect", ref=context.arguments.ref))
+    commit = await context.client.call("commit.inspect", ref=context.arguments.ref)
+    context.out.details(commit if context.out.json_lines else _for_person(commit))
     return 0
+
+
+def _for_person(commit: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a commit's record as a person reads it."""
+    numbers = ("logical_bytes", "new_bytes", "provenance", "subvenance")
+    shown = {name: value for name, value in commit.items() if name not in numbers}
+    shown["stored"] = stored(commit["logical_bytes"], commit["new_bytes"])
+    shown["came from"] = [_edge(each) for each in commit["provenance"]]
+    shown["went into"] = [_edge(each) for each in commit["subvenance"]]
+    return shown
+
+
+def _edge(each: Mapping[str, Any]) -> str:
+    where = f"{each['repo']}@{each['branch']}, " if "repo" in each else ""
+    return f"{where}commit {each['commit']} (input {each['input']})"
 
 
 async def _diff(context: Context) -> int:

@@ -79,8 +79,12 @@ class _Lazy:
 
 
 def _checked_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        usable = False
+    if not usable:
         raise Invalid(
             Reason.BAD_USAGE,
             f"{url!r} is not the URL of an admin API",
@@ -97,5 +101,12 @@ def _token_for(data: str) -> str:
             Reason.NOT_ALLOWED,
             f"there is no admin token in {data}",
             "give the server's --data, or set SIDEGATE_ADMIN_TOKEN to what its admin-token says",
+        )
+    token = token.strip()
+    if not token.isascii() or not token.isprintable():
+        raise Denied(
+            Reason.NOT_ALLOWED,
+            "the admin token holds characters that no token has",
+            "set SIDEGATE_ADMIN_TOKEN to what the server's admin-token file says",
         )
     return token

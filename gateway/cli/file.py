@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gateway.cli.command import Context, Nouns, add_noun, add_verb, split_target
+from gateway.cli.command import (
+    Context,
+    Nouns,
+    add_noun,
+    add_verb,
+    object_target,
+    refuse_not_utf8,
+    split_target,
+)
 from gateway.errors import Invalid, NotFound, Reason, Unavailable
 
 _COLUMNS = ("type", "size", "modified", "path")
@@ -45,6 +54,9 @@ async def _put(context: Context) -> int:
     arguments, client, out = context.arguments, context.client, context.out
     ref, path = split_target(arguments.target)
     pairs = list(_plan_put(arguments.files, path, recursive=arguments.recursive))
+    for local, key in pairs:  # before the first is stored: a put is whole or not at all
+        _refuse_unreadable(local)
+        refuse_not_utf8(key)
     new = logical = 0
     for local, key in pairs:
         with closing(_open_source(local)) as source:
@@ -88,11 +100,42 @@ def _plan_put(files: list[str], path: str, *, recursive: bool) -> Iterator[tuple
 
 
 def _walk(root: str, prefix: str) -> Iterator[tuple[str, str]]:
-    for directory, subdirectories, names in os.walk(root, onerror=_refuse):
+    """Yield what is in a directory; links are followed, to files and to directories."""
+    for directory, subdirectories, names in os.walk(root, onerror=_refuse, followlinks=True):
         subdirectories.sort()
+        here = os.path.join(os.path.realpath(directory), "")
+        for name in subdirectories:
+            local = os.path.join(directory, name)
+            if os.path.islink(local) and here.startswith(os.path.join(os.path.realpath(local), "")):
+                raise Invalid(Reason.BAD_USAGE, f"the link {local} leads round in a circle")
         for name in sorted(names):
             local = os.path.join(directory, name)
+            if not stat.S_ISREG(_mode(local)):
+                raise Invalid(
+                    Reason.BAD_USAGE,
+                    f"{local} is neither a file nor a directory",
+                    "move it out of the directory",
+                )
             yield local, prefix + os.path.relpath(local, root).replace(os.sep, "/")
+
+
+def _mode(local: str) -> int:
+    try:
+        return os.stat(local).st_mode
+    except FileNotFoundError:
+        if os.path.islink(local):
+            raise NotFound(
+                Reason.NO_SUCH_FILE, f"the link {local} leads nowhere", "remove or mend it"
+            ) from None
+        raise NotFound(Reason.NO_SUCH_FILE, f"there is no file {local}") from None
+    except OSError as error:
+        raise Unavailable(Reason.IO_ERROR, f"cannot read {local}: {error.strerror}") from error
+
+
+def _refuse_unreadable(local: str) -> None:
+    """Refuse a file that cannot be read; a pipe that was named is read later, and once."""
+    if local != "-" and stat.S_ISREG(_mode(local)):
+        _open_source(local).close()
 
 
 def _refuse(error: OSError) -> None:
@@ -112,10 +155,13 @@ def _open_source(local: str) -> BinaryIO:
 
 async def _get(context: Context) -> int:
     arguments, client = context.arguments, context.client
-    ref, path = split_target(arguments.source)
     if not arguments.recursive:
+        ref, path = object_target(arguments.source)
         await _fetch(context, ref, path, _file_for(arguments.destination, path))
         return 0
+    if arguments.destination == "-":
+        raise Invalid(Reason.BAD_USAGE, "-r needs a directory to copy to, not standard output")
+    ref, path = split_target(arguments.source)
     prefix = f"{path}/" if path and not path.endswith("/") else path
     after = ""
     count = 0
@@ -162,7 +208,7 @@ async def _fetch(context: Context, ref: str, path: str, destination: str) -> Non
         sys.stdout.buffer.flush()
         return
     target = Path(destination)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
+    unfinished = target.with_name(f".sidegate-{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("wb") as file:
@@ -174,7 +220,8 @@ async def _fetch(context: Context, ref: str, path: str, destination: str) -> Non
             Reason.IO_ERROR, f"cannot write {destination}: {error.strerror}"
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
 
 
 async def _ls(context: Context) -> int:
@@ -184,7 +231,7 @@ async def _ls(context: Context) -> int:
         page = await context.client.call(
             "file.list", ref=ref, path=path, recursive=context.arguments.recursive, after=after
         )
-        context.out.rows(page["files"], _COLUMNS)
+        context.out.rows(page["files"], _COLUMNS, head=not after)
         if not page["truncated"]:
             return 0
         after = page["next"]
@@ -192,7 +239,8 @@ async def _ls(context: Context) -> int:
 
 async def _rm(context: Context) -> int:
     arguments, client = context.arguments, context.client
-    ref, path = split_target(arguments.target)
+    split = split_target if arguments.recursive else object_target
+    ref, path = split(arguments.target)
     removed = await client.call("file.remove", ref=ref, path=path, recursive=arguments.recursive)
     done = await client.call("branch.flush", branch=ref, message=arguments.message)
     _print_done(context, {"files": removed["files"], "commit": done["commit"]}, done)
@@ -201,8 +249,8 @@ async def _rm(context: Context) -> int:
 
 async def _cp(context: Context) -> int:
     arguments, client = context.arguments, context.client
-    source_ref, source_path = split_target(arguments.source)
-    ref, path = split_target(arguments.target)
+    source_ref, source_path = object_target(arguments.source)
+    ref, path = object_target(arguments.target)
     await client.call(
         "file.copy", source_ref=source_ref, source_path=source_path, ref=ref, path=path
     )
@@ -212,6 +260,6 @@ async def _cp(context: Context) -> int:
 
 
 async def _cat(context: Context) -> int:
-    ref, path = split_target(context.arguments.source)
+    ref, path = object_target(context.arguments.source)
     await _fetch(context, ref, path, "-")
     return 0

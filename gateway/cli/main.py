@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import os
 import sys
 import traceback
@@ -59,6 +61,9 @@ def run(arguments: Sequence[str]) -> int:
         parsed = parser.parse_args(arguments)
     except SystemExit as stop:
         return int(stop.code or 0)
+    _settle_streams()
+    if not hasattr(parsed, "serve"):
+        logging.getLogger().addHandler(_log_handler(verbose=parsed.verbose))
     out = Output(json_lines=parsed.json, quiet=parsed.quiet)
     try:
         if hasattr(parsed, "serve"):
@@ -84,6 +89,25 @@ def run(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return FAILED
+
+
+def _settle_streams() -> None:
+    """Let every name be printed, whatever its bytes and the terminal's encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _log_handler(*, verbose: bool) -> logging.Handler:
+    """Return where the store's own log goes: nowhere but with `-v`, for a failure is one line.
+
+    Damage is shown all the same: a command may succeed beside it.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("sidegate: %(message)s"))
+    if not verbose:
+        handler.addFilter(lambda record: record.getMessage().startswith("damage"))
+    return handler
 
 
 async def _run(context: Context) -> int:

@@ -10,7 +10,6 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from gateway.errors import Kind, SidegateError
@@ -57,20 +56,26 @@ class Output:
         self.stdout = stdout or sys.stdout
         self.stderr = stderr or sys.stderr
 
-    def rows(self, records: Sequence[Record], columns: Sequence[str]) -> None:
-        """Print records as an aligned table of these columns, or each whole as a JSON line."""
+    def rows(self, records: Sequence[Record], columns: Sequence[str], *, head: bool = True) -> None:
+        """Print records as an aligned table of these columns, or each whole as a JSON line.
+
+        A table that comes in pages has a head on the first of them.
+        """
         if self.json_lines:
             for record in records:
                 self.document(record)
             return
-        head = [name.upper().replace("_", " ") for name in columns]
+        names = [name.upper().replace("_", " ") for name in columns]
         body = [[cell(name, record.get(name)) for name in columns] for record in records]
         if not body:
             return
-        widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(columns))]
-        for number, row in enumerate([head, *body]):
+        widths = [max(len(row[i]) for row in [names, *body]) for i in range(len(columns))]
+        for number, row in enumerate([names, *body]):
             line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
-            self.line(self.dim(line.rstrip()) if number == 0 else line.rstrip())
+            if number:
+                self.line(line.rstrip())
+            elif head:
+                self.line(self.dim(line.rstrip()))
 
     def details(self, record: Record) -> None:
         """Print one record as `name: value` lines, or as one JSON line."""
@@ -141,8 +146,8 @@ def size(count: int) -> str:
     return f"{count / 1024**power:.1f} {_UNITS[power - 1]}"
 
 
-def when(time_ms: int | None) -> str | None:
-    """Render a time in milliseconds since the epoch as ISO 8601 in UTC, whole seconds."""
-    if time_ms is None:
-        return None
-    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def stored(written: int, new: int) -> str:
+    """Say what writes cost: how much of what was written the store did not have."""
+    if written == 0:
+        return "nothing was written"
+    return f"{size(new)} of {size(written)} written were new; {size(written - new)} known already"

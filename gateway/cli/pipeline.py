@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 
 from gateway import limits
@@ -66,6 +67,8 @@ def _read_spec(name: str) -> str:
                 data = file.read(limits.SPEC_SIZE_MAX + 1)
     except FileNotFoundError:
         raise NotFound(Reason.NO_SUCH_FILE, f"there is no file {name}") from None
+    except IsADirectoryError:
+        raise Invalid(Reason.BAD_USAGE, f"{name} is a directory", "name a spec in it") from None
     except OSError as error:
         raise Unavailable(Reason.IO_ERROR, f"cannot read {name}: {error.strerror}") from error
     if len(data) > limits.SPEC_SIZE_MAX:
@@ -73,7 +76,8 @@ def _read_spec(name: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise Invalid(Reason.BAD_SPEC, f"{name} is not UTF-8 at byte {error.start}") from None
+        shown = "standard input" if name == "-" else name
+        raise Invalid(Reason.BAD_SPEC, f"{shown} is not UTF-8 at byte {error.start}") from None
 
 
 async def _apply(context: Context, verb: str, *, dry_run: bool = False) -> dict[str, object]:
@@ -115,8 +119,16 @@ async def _run_file(context: Context) -> int:
         reprocess=arguments.reprocess,
         timeout=arguments.timeout,
     )
-    await follow(context, started["job"])
-    job = await client.call("job.wait", job=started["job"])
+    try:
+        await follow(context, started["job"])
+        job = await client.call("job.wait", job=started["job"])
+    except asyncio.CancelledError:
+        name = started["job"]
+        context.out.note(
+            f"sidegate: interrupted; job {name} is still in line: "
+            f"'sidegate job stop {name}' ends it, 'sidegate run' or 'serve' goes on with it"
+        )
+        raise
     report(context, job)
     return 0 if job["state"] == "success" else FAILED
 

@@ -267,3 +267,106 @@ def test_a_file_written_again_as_it_was_is_no_difference(data: Path) -> None:
     first = json.loads(newest[-1])["commit"]
     diff = sidegate("commit", "diff", f"r@{first}", "r@master", data=data).stdout
     assert diff == "+ other  5 B\n1 added, 0 changed, 0 removed; 1 the same\n"
+
+
+def test_a_put_of_many_files_is_whole_or_not_at_all(data: Path, tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    (root / "sub").mkdir(parents=True)
+    (root / "a").write_text("a")
+    (root / "sub/b").write_text("b")
+    (root / "link").symlink_to("a")
+    (root / "folder").symlink_to("sub")
+    sidegate("repo", "create", "r", data=data)
+    put = ("file", "put", "-r", "r@master", str(root))
+
+    (root / "z").symlink_to("nowhere")
+    failing(*put, data=data, code=3, says="leads nowhere")
+    (root / "z").unlink()
+    (root / "z").symlink_to(".")
+    failing(*put, data=data, code=2, says="in a circle")
+    (root / "z").unlink()
+    os.mkfifo(root / "z")
+    failing(*put, data=data, code=2, says="neither a file nor a directory")
+    (root / "z").unlink()
+    odd = os.fsencode(root) + b"/n\xe9"
+    Path(os.fsdecode(odd)).write_text("x")
+    failing(*put, data=data, code=2, says="is not UTF-8")
+    os.unlink(odd)
+    failing("commit", "inspect", "r@master", data=data, code=3, says="has no commit")
+
+    assert r"n\udce9" not in sidegate(*put, data=data).stdout
+    listed = sidegate("--json", "file", "ls", "-r", "r", data=data).stdout.splitlines()
+    assert [json.loads(line)["path"] for line in listed] == ["a", "folder/b", "link", "sub/b"]
+
+
+def test_a_server_that_refuses_a_body_half_way_is_heard(data: Path, tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    big.write_bytes(bytes(40_000_000))
+    sidegate("repo", "create", "r", data=data)
+    refused = ("file", "put", "nosuch@master:big", str(big))
+    failing(*refused, data=data, code=3, says="there is no repo nosuch")
+    with running(data):
+        failing(*refused, data=data, code=3, says="there is no repo nosuch")
+
+
+def test_what_is_wrong_with_a_path_is_said_in_words(data: Path, tmp_path: Path) -> None:
+    key = "k" * 300
+    sidegate("repo", "create", "r", data=data)
+    sidegate("file", "put", f"r@master:{key}", "-", data=data, input="x")
+    out = str(tmp_path / "out")
+    failing("file", "get", "-r", "r@master", out, data=data, code=6, says="name too long")
+    failing("file", "get", "r@master", out, data=data, code=2, says="names no file")
+    failing("file", "cat", "r@master:", data=data, code=2, says="names no file")
+    failing("file", "get", "-r", "r@master", "-", data=data, code=2, says="needs a directory")
+    failing("file", "cat", "r@master:nö", data=data, code=3, says="there is no 'nö' in bucket r")
+
+
+def test_wrong_servers_and_tokens(data: Path) -> None:
+    for url in ("http://127.0.0.1:99999", "http://127.0.0.1:x", "ftp://127.0.0.1"):
+        failing("--url", url, "repo", "list", data=data, code=2, says="not the URL of an admin")
+    failing("--data", "", "repo", "list", data=data, code=2, says="--data is empty")
+    sidegate("repo", "list", data=data)
+    (data / "admin-token").write_text("x\ny")
+    failing("--url", "http://127.0.0.1:1", "repo", "list", data=data, code=5, says="no token has")
+
+
+def test_a_table_in_pages_has_one_head(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(1001):
+        (tmp_path / f"in/{number:04d}").write_text("")
+    sidegate("repo", "create", "r", data=data)
+    with running(data):
+        sidegate("file", "put", "-r", "r@master", str(tmp_path / "in"), data=data)
+        lines = sidegate("file", "ls", "r", data=data).stdout.splitlines()
+    assert len(lines) == 1002
+    assert sum(line.startswith("TYPE") for line in lines) == 1
+
+
+def test_a_job_is_told_in_words_and_as_a_record(data: Path, tmp_path: Path) -> None:
+    sidegate("repo", "create", "in", data=data)
+    sidegate("file", "put", "in@master:x", "-", data=data, input="x")
+    spec = {
+        "pipeline": {"name": "p"},
+        "input": {"pfs": {"repo": "in", "glob": "/", "s3": True}},
+        "transform": {
+            "cmd": ["sh"],
+            "stdin": [r"printf '1 of 2\r2 of 2\rdone\n'; ls -l /proc/self/fd; cat no-such"],
+        },
+        "s3_out": True,
+        "datum_tries": 1,
+    }
+    (tmp_path / "p.json").write_text(json.dumps(spec))
+    held = os.open("/dev/null", os.O_RDONLY)  # the code must not get what we were started with
+    os.set_inheritable(held, True)
+    done = sidegate("run", str(tmp_path / "p.json"), data=data, check=False, pass_fds=(held,))
+    os.close(held)
+    assert done.returncode == 1
+    assert done.stderr.startswith("done\n")
+    numbers = [int(n) for n in re.findall(r" (\d+) -> ", done.stderr)]
+    assert numbers == [0, 1, 2, 3]  # 3 is the folder that ls reads
+    assert "s3://in: not used" in done.stdout
+    assert "output commit" not in done.stdout
+    job = json.loads(sidegate("--json", "job", "list", data=data).stdout)
+    assert job["state"] == "failure"
+    assert job["output_commit"] is None
+    assert job["inputs"][0]["repo"] == "in"
