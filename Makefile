@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard native/*.pyx native/*_impl*.c native/*.h)
 
-.PHONY: build demo test test-all check bench bench-smoke clean help
+.PHONY: build aws demo test test-all check bench bench-smoke clean help
 
 help:
 	@echo "make demo         set up, run the example pipeline with the real AWS CLI, explain what happened"
@@ -15,6 +15,7 @@ help:
 	@echo "make check        formatting, lint, types, layers"
 	@echo "make bench        measure what exists; make bench-smoke runs every benchmark tiny"
 	@echo "make build        set up .venv with the sidegate command"
+	@echo "make aws          set up .venv-aws with the AWS CLI"
 
 build: $(VENV)/.built
 
@@ -29,6 +30,8 @@ $(VENV)/.checked: $(VENV)/.built
 
 .venv-aws/.installed: scripts/setup.sh
 	@PYTHON=$(PYTHON) sh scripts/setup.sh aws
+
+aws: .venv-aws/.installed
 
 demo: $(VENV)/.built .venv-aws/.installed
 	@sh demo/run.sh

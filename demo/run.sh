@@ -22,7 +22,14 @@ server=
 step() { printf '\n=== %s\n' "$*"; }
 say() { printf '    %s\n' "$*"; }
 show() {
-    printf '\n$ %s\n' "$*"
+    printf '\n$'
+    for word; do
+        case $word in
+        *[!A-Za-z0-9_./:@=^-]*) printf " '%s'" "$word" ;;
+        *) printf ' %s' "$word" ;;
+        esac
+    done
+    printf '\n'
     "$@"
 }
 field() { python3 -c "import json, sys; print(json.loads(sys.stdin.readline())$1)"; }
@@ -38,6 +45,8 @@ trap 'exit 130' INT TERM
 step "1. A repo, and laboratory results in it (demo/labresults; sources in SOURCES.txt)"
 show sidegate repo create labresults
 show sidegate file put labresults@master -r demo/labresults
+say "One commit holds them all; this is what it cost:"
+show sidegate commit inspect labresults@master
 
 step "2. A pipeline whose code speaks only S3: demo/pipeline.json"
 say "It lists the buckets it is given, copies s3://labresults out, and back into s3://out."
@@ -68,12 +77,18 @@ cat "$work/ready"
 endpoint=$(sed -n 's/^ready s3=\([^ ]*\).*/\1/p' "$work/ready")
 
 changed="cytology/Breast Cancer Wisconsin (diagnostic).csv"
-sed '300s/^[^,]*/14.14/' "demo/labresults/$changed" >"$work/corrected.csv"
-show sidegate commit start labresults@master -m "line 300 measured again; the wines withdrawn"
+sed '565s/^[^,]*/14.14/' "demo/labresults/$changed" >"$work/corrected.csv"
+show sidegate commit start labresults@master -m "line 565 measured again; the wines withdrawn"
 show aws --endpoint-url "$endpoint" s3 cp --no-progress "$work/corrected.csv" "s3://labresults/$changed"
 show aws --endpoint-url "$endpoint" s3 rm s3://labresults/chemistry/wine.csv
 show sidegate commit finish labresults@master
 input=$(sidegate --json commit inspect labresults@master | field "['commit']")
+sidegate --json commit inspect labresults@master | python3 -c "
+import json, sys
+commit = json.loads(sys.stdin.readline())
+sent, new = commit['logical_bytes'], commit['new_bytes']
+print()
+print(f'    {sent:,} bytes were sent for one changed line; {new:,} were stored: the chunk that the line is in.')"
 
 step "5. The pipeline ran again, by itself"
 job=
@@ -100,6 +115,7 @@ commit = json.loads(sys.stdin.readline())
 wrote, new = commit['logical_bytes'], commit['new_bytes']
 print()
 print(f'    The job wrote {wrote:,} bytes; {wrote - new:,} of them were stored already, {new:,} were new.')
-print(f'    provenance: {commit[\"provenance\"]}')"
+for edge in commit['provenance']:
+    print(f'    It came from {edge[\"repo\"]}@{edge[\"branch\"]}, commit {edge[\"commit\"]}: the change above.')"
 
 step "Done. The repos are in .demo/data; look around with: SIDEGATE_DATA=.demo/data .venv/bin/sidegate repo list"
