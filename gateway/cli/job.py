@@ -70,7 +70,8 @@ def job_for_person(job: Mapping[str, Any]) -> dict[str, Any]:
     shown["files written"] = seen[:_KEYS_SHOWN] + more
     shown["datums"] = f"{job['datums_done']} of {job['datums']}"
     if job["state"] == "success":
-        shown["output"] = f"{job['objects']} objects, {size(job['bytes'])}"
+        objects = "1 object" if job["objects"] == 1 else f"{job['objects']} objects"
+        shown["output"] = f"{objects}, {size(job['bytes'])}"
         shown["stored"] = stored(job["logical_bytes"], job["new_bytes"])
     if "attempts" in job:
         shown["attempts"] = [_attempt(each) for each in job["attempts"]]
