@@ -242,10 +242,6 @@ class Appender:
             raise ValueError("a footer that was just encoded cannot be decoded")
         return trailer
 
-    def discard(self) -> None:
-        """Remove a segment that was made for nothing: no extent was written, no row names it."""
-        _discard(self._files, self.segment.path)
-
     def release(self) -> None:
         """Close the handles for writing; the segment stays readable."""
         self.dead = True

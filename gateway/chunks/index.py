@@ -32,6 +32,7 @@ MAGIC: Final = b"SGINDEX\0"
 VERSION: Final = 1
 HEADER_SIZE: Final = 4096
 SLOTS_MIN: Final = 1024
+_STEP: Final = 1 << 24  # of a checksum
 SLOTS_MAX: Final = 1 << 34  # 512 GiB of table: 700 TB of chunks; more is a damaged header
 
 # magic, version, header size, slot size, reserved, slots, instance; then their CRC32C
@@ -294,6 +295,15 @@ class Index:
             self._set_clean(True)
         except OSError as error:
             _fail(self._path, error)
+
+    def checksum(self) -> int:
+        """Return the CRC32C of all slots; nothing may be put meanwhile."""
+        crc = 0
+        with memoryview(self._mapping.map) as whole:
+            for start in range(HEADER_SIZE, len(whole), _STEP):
+                with whole[start : start + _STEP] as part:
+                    crc = digests.crc32c(part, crc)
+        return crc
 
     def close(self) -> None:
         """Unmap the file; nothing but `close` may follow. It does not mark the index clean."""

@@ -21,7 +21,7 @@ from gateway.chunks import pack
 from gateway.chunks.appender import Chain, pack_name, segment_name
 from gateway.chunks.pack import BLOCK, Header, Location, Record, Superblock, Trailer
 from gateway.chunks.segment import Damage, Segment
-from gateway.errors import Corrupt, Reason
+from gateway.errors import Corrupt, Reason, Unavailable
 from gateway.limits import KIB, MIB
 
 _READ = 64 * KIB
@@ -72,7 +72,9 @@ def inspect(files: Files, directory: str, rows: Mapping[int, Known]) -> Recovere
     """Open every segment of a directory. Blocks.
 
     What it changes: a file without a row that never got its superblock is removed (a crash while
-    it was made), and a finished pack that still has the name of a segment is renamed.
+    it was made), and a finished pack that still has the name of a segment is renamed. What a
+    killed process wrote and did not sync can be read here, and could still be lost: so each
+    segment is synced before it is read, and one that cannot be is not counted on.
 
     Raises:
         Corrupt(UNKNOWN_FORMAT): a file is of a newer format than this program knows.
@@ -110,6 +112,7 @@ def _inspect_one(
     stat = files.stat(path)
     size = stat.size if stat is not None else 0
     block = memoryview(bytearray(BLOCK))
+    unsynced = "" if name.endswith(".pack") else _sync(files, handle)
     count = files.pread(handle, block, 0)
     superblock = pack.decode_superblock(block[:count])
     problem = _judge(superblock, block[:count], name, row)
@@ -127,13 +130,25 @@ def _inspect_one(
         found = scan(files, handle, path, size, superblock, durable)
         if name.endswith(".pack"):
             found.segment.damage.insert(0, Damage(name, size, "the footer is unsound"))
-    elif name.endswith(".seg"):
-        found.segment.path = f"{directory}/{pack_name(superblock.segment)}"
-        files.rename(path, found.segment.path)
+    elif name.endswith(".seg") and not unsynced:
+        sealed = f"{directory}/{pack_name(superblock.segment)}"
+        files.rename(path, sealed)
+        found.segment.path = sealed
         files.fsync_dir(directory)
+    if unsynced:
+        found.segment.doubt(unsynced)
     files.close(handle)
     result.damage += found.segment.damage
     result.found.append(found)
+
+
+def _sync(files: Files, handle: Handle) -> str:
+    """Make durable what can be read; return why that could not be done, or nothing."""
+    try:
+        files.fdatasync(handle)
+    except Unavailable as error:
+        return error.message
+    return ""
 
 
 def _judge(superblock: Superblock | None, block: memoryview, name: str, row: Known | None) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from gateway.chunks.index import Index
 from gateway.chunks.pack import CLASS_DATA, Superblock
 from gateway.chunks.recovery import Found, Known
-from gateway.metadata.base import Delete, Insert, Metadata, Op, Put, Unit, Update
+from gateway.metadata.base import Delete, Metadata, Op, Put, Unit, Update
 from gateway.metadata.schema import META, SEGMENT
 
 _PAGE = 1000
@@ -40,13 +40,18 @@ async def load(metadata: Metadata) -> tuple[dict[int, Known], bytes | None]:
 
 
 def seal_of(index: Index) -> bytes:
-    """Return what names the state of an index: which one it is, and how much is in it."""
-    return index.instance + len(index).to_bytes(8, "little")
+    """Return what names the state of an index: which one it is, how much is in it, and what.
+
+    Reads all of it: a byte that changed while it lay on disk would lead to other bytes than those
+    that a chunk's id names.
+    """
+    size, crc = len(index).to_bytes(8, "little"), index.checksum().to_bytes(4, "little")
+    return index.instance + size + crc
 
 
-def insert(superblock: Superblock, length: int) -> Insert:
-    """Return the row of a segment that is being written."""
-    return Insert(
+def row_of(superblock: Superblock, length: int) -> Put:
+    """Return what states the row of a segment that is being written, again if need be."""
+    return Put(
         SEGMENT,
         {
             "id": superblock.segment,
@@ -76,7 +81,7 @@ async def reconcile(
         sealed = item.trailer is not None
         row = known.get(number)
         if row is None:
-            ops.append(insert(item.segment.superblock, item.length))
+            ops.append(row_of(item.segment.superblock, item.length))
         if sealed and (row is None or not row.sealed):
             ops.append(set_length(number, item.length, sealed=True))
     if ops:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from gateway import digests
 from gateway.backends.files import Files, Handle, Mode
 from gateway.chunks.pack import Span, Superblock
-from gateway.errors import Corrupt, Reason, Unavailable
+from gateway.errors import Corrupt, NotFound, Reason, Unavailable
 from gateway.limits import KIB
 
 VERIFY_STEP = 256 * KIB  # up to so much is copied: quicker than to enter the pages one by one
@@ -68,6 +68,7 @@ class Segment:
         self._crcs = array("I")
         self._verified = bytearray()
         self._bad: set[int] = set()
+        self._doubted = False
 
     @property
     def name(self) -> str:
@@ -104,7 +105,14 @@ class Segment:
 
     def sound(self, offset: int) -> bool:
         """Tell whether nothing is known against the extent at `offset`."""
+        if self._doubted:
+            return False
         return not self._bad or bisect_right(self._starts, offset) - 1 not in self._bad
+
+    def doubt(self, why: str) -> None:
+        """Count on no extent: they can be read now, but may not be durable."""
+        self._doubted = True
+        self.damage.append(Damage(self.name, 0, f"what it holds may not last: {why}"))
 
     def find(self, offset: int, length: int) -> tuple[int, int]:
         """Return number and payload size of the extent that holds those bytes.
@@ -127,7 +135,7 @@ class Segment:
         start, size = self._starts[number], self._sizes[number]
         handle = self._handle
         if handle is None:
-            handle = self._handle = self._files.open(self.path, Mode.READ)
+            handle = self._handle = self._open(number, start)
         crc = self._crc_of_map(handle, start, size) if size > VERIFY_STEP else None
         if crc is None:
             crc = self._crc_of_file(handle, number, start, size)
@@ -162,11 +170,29 @@ class Segment:
         crc = done = 0
         while done < size:
             step = buffer[: min(size - done, VERIFY_STEP)]
-            if self._files.pread(handle, step, start + done) != len(step):
+            if self._read(handle, number, step, start + done) != len(step):
                 raise self._condemn(number, start + done, "the file ends inside of an extent")
             crc = digests.crc32c(step, crc)
             done += len(step)
         return crc
+
+    def _open(self, number: int, start: int) -> Handle:
+        path = self.path
+        # It may be sealed at this moment: renamed already, its new path not noted here yet.
+        for name in (path, f"{path.removesuffix('.seg')}.pack"):
+            try:
+                return self._files.open(name, Mode.READ)
+            except NotFound:
+                continue
+        raise self._condemn(number, start, "the file is missing")
+
+    def _read(self, handle: Handle, number: int, into: memoryview, offset: int) -> int:
+        try:
+            return self._files.pread(handle, into, offset)
+        except Unavailable as error:
+            # It may be read another time; until then nothing counts on it.
+            self._condemn(number, offset, error.message)
+            raise
 
     def _condemn(self, number: int, offset: int, what: str) -> Corrupt:
         damage = Damage(self.name, offset, what)

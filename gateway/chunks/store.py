@@ -76,6 +76,7 @@ class ChunkStore:
         self._damage: list[Damage] = []
         self._sizes = Sizes()
         self._next_number = 1
+        self._unnamed: Appender | None = None  # a new segment whose row could not be written yet
         self._verifying: dict[tuple[int, int], asyncio.Future[None]] = {}
         self._closed = False
 
@@ -179,6 +180,15 @@ class ChunkStore:
             elif self._seal(before):
                 length = before.length
                 self._commit(Unit([registry.set_length(number, length, sealed=True)]))
+        appender = self._unnamed or self._new_segment()
+        # A row that may be there, or not, is put again: the file is not removed under it.
+        self._unnamed = appender
+        self._commit(Unit([registry.row_of(appender.segment.superblock, 0)]))
+        self._unnamed = None
+        self._segments[appender.segment.number] = appender.segment
+        return appender
+
+    def _new_segment(self) -> Appender:
         while True:
             superblock = Superblock(
                 self._entropy.random_bytes(16),
@@ -197,13 +207,6 @@ class ChunkStore:
                 continue
             break
         self._next_number += 1
-        try:
-            self._commit(Unit([registry.insert(superblock, 0)]))
-        except BaseException:
-            appender.release()
-            appender.discard()
-            raise
-        self._segments[superblock.segment] = appender.segment
         return appender
 
     def _commit(self, unit: Unit) -> None:
@@ -411,6 +414,8 @@ class ChunkStore:
         self._closed = True
         await self.log.close()
         await asyncio.to_thread(self.threads.close)
+        if self._unnamed is not None:
+            self._unnamed.release()  # the next opening takes its file over
         try:
             await self._close_in_order()
         finally:
@@ -429,7 +434,9 @@ class ChunkStore:
                 appender.release()
             await asyncio.to_thread(self._index.mark_clean)
             # After damage the index is built anew: the files may have been restored by then.
-            seal = registry.seal_of(self._index) if not self.stats().damage else None
+            seal = None
+            if not self.stats().damage:
+                seal = await asyncio.to_thread(registry.seal_of, self._index)
             await registry.close(self._metadata, active, seal)
         except Unavailable as error:
             # All of this only makes the next opening quicker.

@@ -88,6 +88,8 @@ class LogWriter:
         self._current: Extent | None = None
         self._number = 0
         self._wanted = 0
+        # Where the head of the queue lies, while the index has not taken it: not written again.
+        self._written: tuple[list[Location], int] | None = None
         self._free: list[memoryview] = []
         self._made = 0
         self._large = False  # a record of more than an extent's usual size is in memory
@@ -329,9 +331,12 @@ class LogWriter:
             return None if head.filling else head
 
     def _commit(self, extent: Extent) -> None:
-        locations = self._write(extent)
-        segment = self.appender.segment.number if self.appender is not None else 0
+        if self._written is None:
+            locations = self._write(extent)
+            self._written = locations, self.appender.segment.number if self.appender else 0
+        locations, segment = self._written
         self._publish(locations, segment)
+        self._written = None
         with self._lock:
             self._queue.popleft()
             for location in locations:

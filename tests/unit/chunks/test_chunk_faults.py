@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from chunk_ground import DOMAIN, FaultyFiles, broken, full, keep, opened, segments, take, whole
 
+from gateway.backends.files import Handle
 from gateway.chunks.chunk import RecordKind
-from gateway.errors import Reason, Unavailable
+from gateway.errors import Corrupt, Reason, Unavailable
 from gateway.limits import KIB, MIB
+from gateway.metadata.base import Unit
 
 Made = Callable[[str], Unavailable]
 BODIES = [
@@ -166,3 +168,100 @@ async def test_opening_over_a_fault_loses_nothing(tmp_path: Path, nth: int) -> N
     async with opened(str(tmp_path)) as store:
         assert await whole(store, ids) == BODIES[1]
         assert not store.stats().damage
+
+
+async def test_an_extent_that_the_index_cannot_take_is_written_once(tmp_path: Path) -> None:
+    async with opened(str(tmp_path)) as store:
+        publish, store.log._publish = store.log._publish, refuse
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await keep(store, b"taken")
+        assert store.log.appender is not None
+        end = store.log.appender.chain.end
+        store.log._publish = publish
+        kept = await keep(store, b"taken")
+        assert store.log.appender.chain.end == end
+        assert await whole(store, [kept, await keep(store, b"more")]) == b"takenmore"
+    async with opened(str(tmp_path)) as store:
+        assert await whole(store, [kept]) == b"taken"
+
+
+def refuse(*_: object) -> None:
+    raise full("grow the index")
+
+
+async def test_a_segment_without_its_row_is_kept_for_the_next_try(tmp_path: Path) -> None:
+    async with opened(str(tmp_path)) as store:
+        commit = store._metadata.commit
+
+        async def no_room(unit: Unit) -> Mapping[str, int]:
+            raise full("commit")
+
+        store._metadata.commit = no_room  # type: ignore[method-assign]
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await keep(store, b"first")
+        assert segments(str(tmp_path)) == ["00000001.seg"]
+        store._metadata.commit = commit  # type: ignore[method-assign]
+        first = await keep(store, b"first")
+        assert segments(str(tmp_path)) == ["00000001.seg"]
+    async with opened(str(tmp_path)) as store:
+        assert await whole(store, [first]) == b"first"
+        assert not store.stats().damage
+
+
+async def test_what_cannot_be_synced_at_opening_is_not_counted_on(tmp_path: Path) -> None:
+    files = FaultyFiles()
+    async with opened(str(tmp_path)) as store:
+        old = await keep(store, b"perhaps not durable")
+
+    def first_sync(_: int, call: str) -> Exception | None:
+        return broken(call) if call == "fdatasync" and call not in files.calls else None
+
+    files.plan = first_sync
+    async with opened(str(tmp_path), files) as store:
+        assert store.stats().damage
+        assert await whole(store, [old]) == b"perhaps not durable"
+        assert not store.has(old)
+        stored = await store.put(DOMAIN, RecordKind.SMALL, b"perhaps not durable")
+        assert stored.new_bytes
+        await store.durable(stored.ticket)
+        assert segments(str(tmp_path)) == ["00000001.seg", "00000002.seg"]
+
+
+async def test_what_the_device_cannot_read_is_stored_again(tmp_path: Path) -> None:
+    async with opened(str(tmp_path)) as store:
+        old = await keep(store, b"on a bad sector")
+
+    class Unreadable(FaultyFiles):
+        bad = False
+
+        def pread(self, handle: Handle, into: memoryview, offset: int) -> int:
+            if self.bad:
+                raise broken("read")
+            return super().pread(handle, into, offset)
+
+    files = Unreadable()
+    async with opened(str(tmp_path), files) as store:
+        files.bad = True
+        with pytest.raises(Unavailable):
+            await store.read([old])
+        assert (await store.put(DOMAIN, RecordKind.SMALL, b"on a bad sector")).new_bytes
+
+
+async def test_a_pack_that_vanishes_is_damage(tmp_path: Path) -> None:
+    async with opened(str(tmp_path)) as store:
+        old = await keep(store, b"gone")
+    async with opened(str(tmp_path)) as store:
+        (tmp_path / "segments" / "00000001.seg").unlink()
+        with pytest.raises(Corrupt):
+            await store.read([old])
+        assert (await store.put(DOMAIN, RecordKind.SMALL, b"gone")).new_bytes
+
+
+async def test_a_segment_may_be_sealed_between_two_looks(tmp_path: Path) -> None:
+    async with opened(str(tmp_path)) as store:
+        kept = await keep(store, b"sealed")
+        directory = tmp_path / "segments"
+        (directory / "00000001.seg").rename(directory / "00000001.pack")
+        assert await whole(store, [kept]) == b"sealed"

@@ -425,3 +425,18 @@ async def test_an_index_put_back_from_a_copy_is_not_believed(tmp_path: Path) -> 
     (tmp_path / "index").write_bytes(old)
     async with opened(str(tmp_path)) as store:
         assert await whole(store, [first, second]) == b"firstsecond"
+
+
+async def test_a_byte_of_the_index_that_changed_is_noticed(tmp_path: Path) -> None:
+    bodies = {}
+    async with opened(str(tmp_path)) as store:
+        for number in range(5):
+            body = b"body %d" % number
+            bodies[await keep(store, body)] = body
+    index = tmp_path / "index"
+    table = index.read_bytes()
+    slot = next(at for at in range(4096, len(table), 32) if any(table[at : at + 32]))
+    patch(str(index), slot + 20, flip)  # where the chunk lies in its segment
+    async with opened(str(tmp_path)) as store:
+        for record_id, body in bodies.items():
+            assert await whole(store, [record_id]) == body
