@@ -18,6 +18,9 @@ Reading. A snapshot is a read transaction. While nothing was committed since it 
 present, so snapshots share one until the next group is done; it is ended when its last reader
 leaves. Reads run on the event loop: a point read is shorter than a change of thread.
 
+The log begins anew only when no snapshot needs it. Readers that overlap without a gap would let it
+fill the disk: once it is long, groups and snapshots wait for those that are open, for a moment.
+
 What must hold: `commit` returns after the fsync of its group (WAL, synchronous=FULL); readers see
 a group only after that. A group that fails (disk full) fails all its units, is rolled back, and
 the store goes on. This process is the only writer of the file.
@@ -28,13 +31,14 @@ It refuses a file of another program or of a newer schema: `Corrupt(UNKNOWN_FORM
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import queue
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Final
 
@@ -47,8 +51,12 @@ APPLICATION_ID: Final = 0x53474D44  # "SGMD", in the header of the file
 GROUP_MAX: Final = 128  # units in one transaction: bounds how long the loop is held (about 4 ms)
 CHECKPOINT_PAGES: Final = 2000  # 8 MiB of log are copied into the file at a time
 CACHE_KIB: Final = 16 * 1024  # page cache of the writer; readers have a quarter of it
+LOG_SIZE_MAX: Final = 6 * CHECKPOINT_PAGES * 4096  # longer, it has to begin anew
+LOG_PATIENCE_MS: Final = 250  # writers wait so long for the readers of a log that is too long
 BUSY_TIMEOUT_MS: Final = 2000  # someone else's tool (a backup) may hold the file for a moment
 POOL_MAX: Final = 8  # idle read connections kept
+
+_log = logging.getLogger(__name__)
 
 
 def translate(error: sqlite3.Error, path: str) -> SidegateError:
@@ -147,6 +155,8 @@ class _Lease(AbstractAsyncContextManager["_Reader"]):
         self._reader: _Reader | None = None
 
     async def __aenter__(self) -> _Reader:
+        while self._store.shortening is not None:
+            await asyncio.shield(self._store.shortening)
         self._reader = self._store.take_reader()
         return self._reader
 
@@ -162,6 +172,8 @@ class _Lease(AbstractAsyncContextManager["_Reader"]):
 
 
 Waiting = tuple[Unit, "asyncio.Future[Mapping[str, int]]"]
+Outcomes = list[Mapping[str, int] | Exception]
+_SHORTEN: Final[Outcomes] = []  # in place of a group's: begin the log anew
 
 
 class SqliteMetadata:
@@ -180,10 +192,9 @@ class SqliteMetadata:
         self._idle.set()
         self._shared: _Reader | None = None
         self._pool: list[_Reader] = []
-        self._readers_out = 0
-        self._tasks: queue.SimpleQueue[list[Mapping[str, int] | Exception] | None] = (
-            queue.SimpleQueue()
-        )
+        self.shortening: asyncio.Future[None] | None = None  # no snapshot begins before its end
+        self._log_size_max = LOG_SIZE_MAX
+        self._tasks: queue.SimpleQueue[Outcomes | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._commit_groups, name="metadata", daemon=True)
         self._thread.start()
 
@@ -236,9 +247,9 @@ class SqliteMetadata:
         self._in_flight = group
         try:
             outcomes = self._run_group(group)
-        except sqlite3.Error as error:
+        except Exception as error:
             self._rollback()
-            failed = translate(error, self._path)
+            failed = self._failed(error)
             outcomes = [failed for _ in group]
         if any(not isinstance(outcome, Exception) for outcome in outcomes):
             self._tasks.put(outcomes)
@@ -246,7 +257,7 @@ class SqliteMetadata:
         self._rollback()
         self._group_done(outcomes)
 
-    def _run_group(self, group: Sequence[Waiting]) -> list[Mapping[str, int] | Exception]:
+    def _run_group(self, group: Sequence[Waiting]) -> Outcomes:
         self._cursor.execute("BEGIN IMMEDIATE")
         try:
             return [self._run_unit(unit, needs_savepoint(unit.ops)) for unit, _ in group]
@@ -291,30 +302,64 @@ class SqliteMetadata:
             cursor.execute("RELEASE unit")
         return bound if failure is None else failure
 
+    def _failed(self, error: Exception) -> SidegateError:
+        if isinstance(error, sqlite3.Error):
+            return translate(error, self._path)
+        _log.error("a group of units failed", exc_info=error)
+        return Unavailable(Reason.IO_ERROR, f"cannot use {self._path}: {error!r}")
+
     def _rollback(self) -> None:
+        """Undo the group. Where that fails the next is refused, and it is tried again."""
         if self._writer.in_transaction:
             try:
                 self._cursor.execute("ROLLBACK")
-            except sqlite3.Error:  # SQLite has rolled back by itself: nothing is left to undo
-                if self._writer.in_transaction:
-                    raise
+            except Exception as error:
+                if self._writer.in_transaction:  # else SQLite has rolled back by itself
+                    _log.error("a group of units is not rolled back yet: %s", error)
 
     def _commit_groups(self) -> None:
         """Run in the writer thread: one COMMIT a group."""
         while (outcomes := self._tasks.get()) is not None:
+            if outcomes is _SHORTEN:
+                self._shorten_log()
+                self._tell(self._shortened)
+                continue
             try:
                 self._writer.execute("COMMIT")
-            except sqlite3.Error as error:
+            except Exception as error:
                 self._rollback()
-                failed = translate(error, self._path)
+                failed = self._failed(error)
                 outcomes = [
                     outcome if isinstance(outcome, Exception) else failed for outcome in outcomes
                 ]
-            loop = self._loop
-            if loop is not None and not loop.is_closed():
-                loop.call_soon_threadsafe(self._group_done, outcomes)
+            self._tell(self._group_done, outcomes)
 
-    def _group_done(self, outcomes: Sequence[Mapping[str, int] | Exception]) -> None:
+    def _tell(self, call: Callable[..., None], *args: object) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call, *args)
+
+    def _log_size(self) -> int:
+        with suppress(OSError):
+            return os.stat(f"{self._path}-wal").st_size
+        return 0
+
+    def _shorten_log(self) -> None:
+        try:
+            self._writer.execute(f"PRAGMA busy_timeout = {LOG_PATIENCE_MS}")
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._writer.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        except sqlite3.Error as error:
+            _log.warning("%s: its log stays: %s", self._path, error)
+
+    def _shortened(self) -> None:
+        shortening, self.shortening = self.shortening, None
+        if shortening is not None:
+            shortening.set_result(None)
+        # For a reader that stays, the next wait is when the log is longer by as much.
+        self._log_size_max = self._log_size() + LOG_SIZE_MAX
+        self._go_on()
+
+    def _group_done(self, outcomes: Outcomes) -> None:
         group, self._in_flight = self._in_flight, []
         shared = self._shared
         if shared is not None:  # it no longer shows the present
@@ -328,6 +373,13 @@ class SqliteMetadata:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+        if self._log_size() > self._log_size_max and self._loop is not None:
+            self.shortening = self._loop.create_future()
+            self._tasks.put(_SHORTEN)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
         if self._waiting and self._loop is not None:
             self._loop.call_soon(self._start_group)
         else:

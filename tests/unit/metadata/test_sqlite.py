@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import Corrupt, Reason, Unavailable
-from gateway.metadata import schema, sql
+from gateway.metadata import schema, sql, sqlite
 from gateway.metadata.base import Delete, Expect, Insert, Next, Put, Unit
 from gateway.metadata.schema import COUNTER, META, STAGING
-from gateway.metadata.sqlite import GROUP_MAX, SqliteMetadata, translate
+from gateway.metadata.sqlite import GROUP_MAX, LOG_SIZE_MAX, SqliteMetadata, translate
 from gateway.metadata.sqlite_ops import needs_savepoint
 
 
@@ -185,3 +186,60 @@ def test_the_documented_statements_are_those_that_are_run():
         else text.replace("IF NOT EXISTS ", "")
         for text in run
     ]
+
+
+async def test_the_log_does_not_grow_without_bound_under_readers_that_overlap(tmp_path):
+    store = SqliteMetadata.open(str(tmp_path / "m.sqlite"))
+    done = asyncio.Event()
+
+    async def reader(turns: int) -> None:
+        while not done.is_set():
+            async with store.snapshot() as rows:
+                for _ in range(turns):
+                    await rows.scan(STAGING, limit=1)
+                    await asyncio.sleep(0)
+
+    readers = [asyncio.create_task(reader(20 + 7 * n)) for n in range(8)]
+    for n in range(0, 20_000, 500):
+        await asyncio.gather(*[store.commit(staged(k % 50, 4000)) for k in range(n, n + 500)])
+    size = (tmp_path / "m.sqlite-wal").stat().st_size
+    done.set()
+    await asyncio.gather(*readers)
+    assert size < LOG_SIZE_MAX + (16 << 20)  # 80 MiB were written
+    await store.close()
+
+
+async def test_a_snapshot_that_stays_does_not_stop_the_writer(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite, "LOG_SIZE_MAX", 1 << 20)
+    store = SqliteMetadata.open(str(tmp_path / "m.sqlite"))
+    await store.commit(staged(0))
+    async with store.snapshot() as rows:
+        for n in range(1, 500):
+            await store.commit(staged(n, 4000))
+        async with store.snapshot() as present:
+            assert len(await present.scan(STAGING, limit=1000)) == 500
+        assert len(await rows.scan(STAGING, limit=1000)) == 1
+    await store.close()
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), MemoryError()])
+async def test_the_store_outlives_a_group_that_cannot_be_undone(tmp_path, monkeypatch, error):
+    store = SqliteMetadata.open(str(tmp_path / "m.sqlite"))
+    real = store._cursor
+
+    class Broken:
+        def execute(self, text: str, *values: object) -> object:
+            if not text.startswith("BEGIN"):
+                raise error
+            return real.execute(text, *values)
+
+    store._cursor = Broken()
+    for n in range(2):
+        with pytest.raises(Unavailable):
+            await store.commit(staged(n))
+    store._cursor = real
+    with suppress(Unavailable):  # the open transaction is undone by the first group that can
+        await store.commit(staged(3))
+    await store.commit(staged(4))
+    assert await count(store) in {1, 2}
+    await store.close()
