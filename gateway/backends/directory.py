@@ -69,7 +69,7 @@ class DataDirectory:
             Corrupt(UNKNOWN_FORMAT): a newer version made it.
         """
         try:
-            os.makedirs(path, mode=0o700, exist_ok=True)
+            _make(path)
             _refuse_foreign(path)
             lock = _take_lock(path)
         except OSError as error:
@@ -106,6 +106,17 @@ class DataDirectory:
             except OSError:
                 continue
         os.close(self._lock)
+
+
+def _make(path: str) -> None:
+    """Make a directory and those above it that are missing; their names are durable."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(os.path.abspath(path))
+    if parent != path:
+        _make(parent)
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    _sync_directory(parent)
 
 
 def _refuse_foreign(path: str) -> None:

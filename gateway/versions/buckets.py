@@ -14,11 +14,11 @@ from gateway.ids import BranchName, ProjectName, RepoId, RepoName
 from gateway.metadata.base import Expect, Unit
 from gateway.metadata.schema import HOLD, PIPELINE, PROJECT, REF, REPO
 from gateway.versions import branches, repos
-from gateway.versions.folding import purge
+from gateway.versions.folding import purge_orphans
 from gateway.versions.model import BucketInfo, BucketName
 from gateway.versions.reading import Reading, layers_of
 from gateway.versions.resolving import Resolving
-from gateway.versions.rows import maybe_scope, number, text
+from gateway.versions.rows import number, text
 from gateway.versions.state import State, no_project
 from gateway.versions.views import BucketView
 
@@ -152,9 +152,7 @@ class GlobalBuckets:
                 ops += await repos.removal(rows, repo)
         await state.metadata.commit(Unit(ops))
         state.forget_names()
-        scope = maybe_scope(ref["open"])
-        if scope is not None:
-            await purge(state, scope)
+        await purge_orphans(state)
 
 
 def _for_writing(name: str) -> BucketName:

@@ -57,6 +57,7 @@ from gateway.versions.staging import open_commit_ops
 from gateway.versions.state import Content, State
 
 SMALL: Final = 200  # staged rows folded at once, with the gate closed, and removed in the unit
+CATCH_UP: Final = 4  # folds of what was written during the one before, with writers going on
 LIST_STEP: Final = 100
 EDGES_MAX: Final = 1000  # shown of one commit
 
@@ -349,7 +350,13 @@ class Commits:
         gate = state.gate(RepoId(text(row["repo"])), BranchName(text(row["branch"])))
         first: tuple[CommitId | None, Folded] | None = None
         if writes > SMALL:
-            first = head, await fold(state, domain, base, scope)
+            folded = await fold(state, domain, base, scope)
+            for _ in range(CATCH_UP):
+                seq = folded.seq
+                folded = await fold(state, domain, folded.content, scope, seq, folded.ticket)
+                if folded.seq - seq <= SMALL:
+                    break
+            first = head, folded
 
         async def attempt() -> tuple[bool, bool]:
             return await self._record(commit, domain, first, message)

@@ -20,6 +20,7 @@ from gateway.versions.rows import blob, maybe_blob, number
 from gateway.versions.state import Content, State
 
 PAGE: Final = 1000  # rows edited in one go
+LATE: Final = 4000  # rows of later writes, read in one go: more than one write has
 PURGE: Final = 500  # rows removed in one unit: some 2 ms of the writer
 
 
@@ -42,13 +43,12 @@ async def fold(
     async with state.metadata.snapshot() as rows:
         row = await rows.get(SCOPE, (scope,))
         upto = 0 if row is None else number(row["seq"])
-        later: Sequence[Row] = []
-        if 0 < since < upto:
-            later = await rows.scan(STAGING, (scope,), index="by_seq", after=since)
-    if since:
-        content, ticket = await _edit(state, domain, base, _in_order(later), ticket)
-        return Folded(content, upto, ticket)
     content = base
+    if since:
+        while since < upto:
+            later, since = await _later(state, scope, since, upto)
+            content, ticket = await _edit(state, domain, content, _in_order(later), ticket)
+        return Folded(content, upto, ticket)
     after: bytes | None = None
     while upto:
         async with state.metadata.snapshot() as rows:
@@ -58,6 +58,19 @@ async def fold(
             break
         after = blob(page[-1]["path"])
     return Folded(content, upto, ticket)
+
+
+async def _later(state: State, scope: ScopeId, since: int, upto: int) -> tuple[Sequence[Row], int]:
+    """Return rows written after `since`, whole writes only, and up to which write they go."""
+    async with state.metadata.snapshot() as rows:
+        found = await rows.scan(STAGING, (scope,), index="by_seq", after=since, limit=LATE)
+        if len(found) < LATE:
+            return found, upto
+        last = number(found[-1]["seq"])
+        whole = [row for row in found if number(row["seq"]) < last]
+        if whole:
+            return whole, last - 1
+        return await rows.scan(STAGING, (scope, last), index="by_seq"), last
 
 
 def _in_order(rows: Sequence[Row]) -> Sequence[Row]:

@@ -31,9 +31,9 @@ from gateway.metadata.schema import (
     REF_LOG,
     REPO,
     SCOPE,
-    STAGING,
     UPLOAD,
 )
+from gateway.versions.folding import purge_orphans
 from gateway.versions.model import ProjectInfo, RepoInfo
 from gateway.versions.rows import project_of, repo_of, text
 from gateway.versions.state import State, no_project
@@ -115,10 +115,15 @@ class Repos:
                     f"project {name} has {'repos' if repos else 'pipelines'}",
                     "delete them first",
                 )
-            # Its domain stays: chunks made with its keys may still be in the packs.
-            await state.metadata.commit(Unit([Delete(PROJECT, (name,))]))
-            state.forget_domain(name)
-            state.forget_names()
+
+            async def removed() -> None:
+                # Its domain stays: chunks made with its keys may still be in the packs.
+                await state.metadata.commit(Unit([Delete(PROJECT, (name,))]))
+                state.forget_domain(name)
+                state.forget_names()
+
+            # A name that comes back has other keys: never be left with those of before.
+            await state.see_through(removed())
 
     # --- repos ---------------------------------------------------------------------------------
 
@@ -202,6 +207,7 @@ class Repos:
                 unit = Unit(await removal(rows, row))
             await state.metadata.commit(unit)
             state.forget_names()
+        await purge_orphans(state)
 
 
 async def branch_names(rows: Snapshot, repo: Row) -> tuple[BranchName, ...]:
@@ -210,7 +216,10 @@ async def branch_names(rows: Snapshot, repo: Row) -> tuple[BranchName, ...]:
 
 
 async def removal(rows: Snapshot, repo: Row) -> list[Op]:
-    """Return what removes a repo and all that belongs to it, in one unit."""
+    """Return what removes a repo and all that belongs to it, in one unit.
+
+    Staged rows may be many: they are left without their scopes, to `purge_orphans`.
+    """
     repo_id = repo["id"]
     ops: list[Op] = [
         Delete(REPO, (repo_id,)),
@@ -222,8 +231,8 @@ async def removal(rows: Snapshot, repo: Row) -> list[Op]:
         for commit in await rows.scan(COMMIT, (state, repo_id), index="by_branch_state"):
             ops.append(DeleteWhere(PROVENANCE, (commit["id"],)))
             if state == "open":
-                for scope in await rows.scan(SCOPE, (commit["id"],), index="by_commit"):
-                    ops += [Delete(SCOPE, (scope["id"],)), DeleteWhere(STAGING, (scope["id"],))]
+                scopes = await rows.scan(SCOPE, (commit["id"],), index="by_commit")
+                ops += [Delete(SCOPE, (scope["id"],)) for scope in scopes]
     ops.append(DeleteWhere(COMMIT, (repo_id,), index="by_repo"))
     for upload in await rows.scan(UPLOAD, (repo_id,), index="by_target"):
         ops += [DeleteWhere(PART, (upload["id"],)), Delete(UPLOAD, (upload["id"],))]

@@ -86,6 +86,9 @@ class Window:
         except SidegateError as error:
             _log.warning("cannot finish automatic commit %s: %s", commit, error.line())
             return RETRY_S
+        except Exception:  # whatever is wrong with one branch, the others are looked after
+            _log.exception("cannot finish automatic commit %s", commit)
+            return RETRY_S
         return 0.0
 
     async def _sweep(self, commit: CommitId) -> None:
@@ -114,6 +117,9 @@ class Window:
                 await self.expire()
             except SidegateError as error:
                 _log.warning("cannot look after automatic commits: %s", error.line())
+                wait = RETRY_S
+            except Exception:
+                _log.exception("cannot look after automatic commits")
                 wait = RETRY_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EXPIRE_EVERY_S if wait is None else wait):

@@ -13,8 +13,10 @@ from gateway.ids import BranchName, CommitId, JobId, ProjectName
 from gateway.limits import AUTO_COMMIT_AGE_S, AUTO_COMMIT_KEYS, AUTO_COMMIT_QUIET_S
 from gateway.metadata.base import Put, Unit, Update
 from gateway.metadata.schema import REF, SCOPE, STAGING
+from gateway.versions import folding
 from gateway.versions.model import CommitState, DiffKind, Origin
-from gateway.versions.window import due_in
+from gateway.versions.state import NOTHING
+from gateway.versions.window import RETRY_S, due_in
 
 MASTER = BranchName("master")
 DEV = BranchName("dev")
@@ -422,3 +424,60 @@ async def test_a_repo_goes_with_all_that_is_its_own(tmp_path):
         async with parts.metadata.snapshot() as rows:
             for table in (REF, SCOPE, STAGING):
                 assert not await rows.scan(table)
+
+
+@pytest.mark.parametrize("late", [3, 7, 100])
+async def test_late_writes_are_folded_in_pages_of_whole_writes(tmp_path, monkeypatch, late):
+    monkeypatch.setattr(folding, "LATE", late)
+    async with open_parts(tmp_path) as parts:
+        view = await parts.bucket("r")
+        for n in range(12):
+            await parts.put(view, b"k%02d" % n)
+        commit = (await parts.versions.inspect_branch("r", MASTER)).open
+        state = parts.versions._state
+        early = await folding.fold(state, view.domain, NOTHING, commit)
+        await parts.versions.delete_many(view, [b"k%02d" % n for n in range(0, 12, 2)])
+        for n in range(12, 40):
+            await parts.put(view, b"k%02d" % n)
+        found = await folding.fold(
+            state, view.domain, early.content, commit, early.seq, early.ticket
+        )
+        assert found[:2] == (await folding.fold(state, view.domain, NOTHING, commit))[:2]
+
+
+async def test_one_branch_that_fails_does_not_end_the_window(tmp_path, monkeypatch):
+    clock = ManualClock()
+    async with open_parts(tmp_path, clock) as parts:
+        views = [await parts.bucket(name) for name in ("a", "b", "c")]
+        bad, *good = [(await parts.put(view, b"k")).commit for view in views]
+        commits = parts.versions.window._commits
+        finish = commits.finish_automatic
+
+        async def broken(commit, message=None):
+            if commit == bad:
+                raise ValueError("a fault of ours")
+            return await finish(commit, message)
+
+        monkeypatch.setattr(commits, "finish_automatic", broken)
+        clock.advance(5)
+        assert await parts.versions.window.close_due() == RETRY_S
+        for commit in good:
+            assert (await parts.versions.inspect_commit(commit)).state is CommitState.FINISHED
+
+
+async def test_a_project_that_comes_back_has_keys_of_its_own_also_after_a_cancelled_end(tmp_path):
+    async with open_parts(tmp_path) as parts:
+        name = ProjectName("p")
+        await parts.versions.create_project(name)
+        view = await parts.bucket("master.r.p")
+        await parts.versions.delete_repo("p/r")
+        ending = asyncio.create_task(parts.versions.delete_project(name))
+        while not parts.metadata._waiting and not ending.done():
+            await asyncio.sleep(0)
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        while parts.versions._state._under_way:
+            await asyncio.sleep(0)
+        await parts.versions.create_project(name)
+        assert (await parts.bucket("master.r.p")).domain != view.domain
