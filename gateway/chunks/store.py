@@ -136,6 +136,8 @@ class ChunkStore:
     def _inspect(self, known: dict[int, recovery.Known]) -> Recovered:
         self._files.mkdir(self._directory)
         self._files.fsync_dir(self._directory.rpartition("/")[0])
+        # A killed process may have made or renamed a file and not come to this.
+        self._files.fsync_dir(self._directory)
         return recovery.inspect(self._files, self._directory, known)
 
     def _choose(self, recovered: Recovered) -> Appender | None:
