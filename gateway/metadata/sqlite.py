@@ -24,8 +24,6 @@ fill the disk: once it is long, groups and snapshots wait for those that are ope
 What must hold: `commit` returns after the fsync of its group (WAL, synchronous=FULL); readers see
 a group only after that. A group that fails (disk full) fails all its units, is rolled back, and
 the store goes on. This process is the only writer of the file.
-
-It refuses a file of another program or of a newer schema: `Corrupt(UNKNOWN_FORMAT)`.
 """
 
 from __future__ import annotations
@@ -42,37 +40,26 @@ from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Final
 
-from gateway.errors import Conflict, Corrupt, Reason, SidegateError, Unavailable
-from gateway.metadata import schema, sql
+from gateway.errors import Conflict, Reason, SidegateError, Unavailable
+from gateway.metadata import sql
 from gateway.metadata.base import Key, Row, Table, Unit, Value
+from gateway.metadata.sqlite_file import (
+    BUSY_TIMEOUT_MS,
+    CHECKPOINT_PAGES,
+    connect,
+    not_opened,
+    prepare,
+    translate,
+)
 from gateway.metadata.sqlite_ops import KEY_TAKEN, RacedError, apply, needs_savepoint
 
-APPLICATION_ID: Final = 0x53474D44  # "SGMD", in the header of the file
 GROUP_MAX: Final = 128  # units in one transaction: bounds how long the loop is held (about 4 ms)
-CHECKPOINT_PAGES: Final = 2000  # 8 MiB of log are copied into the file at a time
 CACHE_KIB: Final = 16 * 1024  # page cache of the writer; readers have a quarter of it
 LOG_SIZE_MAX: Final = 6 * CHECKPOINT_PAGES * 4096  # longer, it has to begin anew
 LOG_PATIENCE_MS: Final = 250  # writers wait so long for the readers of a log that is too long
-BUSY_TIMEOUT_MS: Final = 2000  # someone else's tool (a backup) may hold the file for a moment
 POOL_MAX: Final = 8  # idle read connections kept
 
 _log = logging.getLogger(__name__)
-
-
-def translate(error: sqlite3.Error, path: str) -> SidegateError:
-    """Return our error for one of SQLite's own."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    where = f"{path}: {error} ({name})"
-    if code == sqlite3.SQLITE_FULL:
-        return Unavailable(Reason.DISK_FULL, f"no space for {where}", "free some disk space")
-    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
-        return Unavailable(Reason.READ_ONLY_STORE, f"cannot write {where}", "check permissions")
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return Corrupt(Reason.DAMAGED, f"damaged: {where}", "restore it from a backup")
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return Unavailable(Reason.LOCKED, f"another process holds {where}")
-    return Unavailable(Reason.IO_ERROR, f"cannot use {where}")
 
 
 class _Reader:
@@ -203,19 +190,19 @@ class SqliteMetadata:
         """Open the file, making it and its tables where they are missing.
 
         Raises:
-            Corrupt(UNKNOWN_FORMAT): it is another program's file, or of a newer schema.
+            Corrupt(UNKNOWN_FORMAT): it is another program's file, or of another schema.
             Corrupt(DAMAGED): it is no database, or its schema cannot be read.
             Unavailable: it cannot be opened or written.
         """
         try:
-            writer = _connect(path, CACHE_KIB)
+            writer = connect(path, CACHE_KIB)
         except sqlite3.Error as error:
-            raise _not_opened(error, path) from error
+            raise not_opened(error, path) from error
         try:
-            _prepare(writer, path)
+            prepare(writer, path)
         except sqlite3.Error as error:
             writer.close()
-            raise _not_opened(error, path) from error
+            raise not_opened(error, path) from error
         except BaseException:
             writer.close()
             raise
@@ -418,7 +405,7 @@ class SqliteMetadata:
     def _new_reader(self) -> _Reader:
         if self._closing:
             raise Unavailable(Reason.SHUTTING_DOWN, "the metadata store is closed")
-        connection = _connect(self._path, CACHE_KIB // 4)
+        connection = connect(self._path, CACHE_KIB // 4)
         connection.execute("PRAGMA query_only = ON")
         return _Reader(connection, self._path)
 
@@ -451,50 +438,3 @@ class SqliteMetadata:
             reader.close()
         self._pool.clear()
         self._writer.close()
-
-
-def _connect(path: str, cache_kib: int) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=256
-    )
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    return connection
-
-
-def _not_opened(error: sqlite3.Error, path: str) -> SidegateError:
-    directory = os.path.dirname(path) or "."
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CANTOPEN and not os.access(
-        directory, os.W_OK
-    ):
-        return Unavailable(
-            Reason.READ_ONLY_STORE, f"cannot write in {directory}", "check its permissions"
-        )
-    return translate(error, path)
-
-
-def _prepare(writer: sqlite3.Connection, path: str) -> None:
-    """Check whose file it is, and make what is missing."""
-    application = writer.execute("PRAGMA application_id").fetchone()[0]
-    version = writer.execute("PRAGMA user_version").fetchone()[0]
-    tables = writer.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    if application != APPLICATION_ID and (application or version or tables):
-        raise Corrupt(Reason.UNKNOWN_FORMAT, f"{path} is a database of another program")
-    if version > schema.VERSION:
-        raise Corrupt(
-            Reason.UNKNOWN_FORMAT,
-            f"{path} has schema {version}; this program knows {schema.VERSION}",
-            "use a newer version of the program",
-        )
-    writer.execute("PRAGMA journal_mode = WAL")
-    writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-    writer.execute(f"PRAGMA journal_size_limit = {CHECKPOINT_PAGES * 4096 * 4}")
-    writer.execute("BEGIN IMMEDIATE")
-    for table in schema.TABLES:
-        for statement in sql.create_statements(table):
-            writer.execute(statement)
-    writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    writer.execute(f"PRAGMA user_version = {schema.VERSION}")
-    writer.execute("COMMIT")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,8 @@ from gateway.errors import Corrupt, Reason, Unavailable
 from gateway.metadata import schema, sql, sqlite
 from gateway.metadata.base import Delete, Expect, Insert, Next, Put, Unit
 from gateway.metadata.schema import COUNTER, META, STAGING
-from gateway.metadata.sqlite import GROUP_MAX, LOG_SIZE_MAX, SqliteMetadata, translate
+from gateway.metadata.sqlite import GROUP_MAX, LOG_SIZE_MAX, SqliteMetadata
+from gateway.metadata.sqlite_file import translate
 from gateway.metadata.sqlite_ops import needs_savepoint
 
 
@@ -243,3 +244,17 @@ async def test_the_store_outlives_a_group_that_cannot_be_undone(tmp_path, monkey
     await store.commit(staged(4))
     assert await count(store) in {1, 2}
     await store.close()
+
+
+def test_a_file_of_an_unfinished_version_is_refused_and_left_alone(tmp_path):
+    path = str(tmp_path / "rows")
+    with closing(sqlite3.connect(path)) as made:
+        made.execute("PRAGMA application_id = 0x53474D44")
+        made.execute("PRAGMA user_version = 1")
+        made.execute("CREATE TABLE part (upload TEXT, number INTEGER)")
+        made.commit()
+    before = Path(path).read_bytes()
+    with pytest.raises(Corrupt, match="table part differs in") as refused:
+        SqliteMetadata.open(path)
+    assert refused.value.reason is Reason.UNKNOWN_FORMAT
+    assert Path(path).read_bytes() == before
