@@ -31,9 +31,7 @@ ABORT_GRACE_S = 5.0  # a handler whose client is cut off gets so long to finish 
 REFUSALS_MAX = 64  # connections above CONNECTIONS_MAX that are told so; more are dropped unheard
 WRITE_HIGH_WATER = 1 * MIB  # bytes queued to one socket before the store is held back
 WRITE_LOW_WATER = 256 * KIB
-WRITE_SLICE_MAX = (
-    2 * MIB
-)  # one write; fewer wake-ups than smaller ones, and readers still take turns
+WRITE_SLICE_MAX = 2 * MIB  # one write: fewer wake-ups, and readers still take turns
 WRITE_TURN_MAX = 4 * MIB  # about 1 ms of copying; then others have their turn
 
 # --- server: bodies ----------------------------------------------------------------------------
