@@ -41,6 +41,8 @@ class Writing:
     async def _early(self, view: BucketView, key: bytes, condition: Condition | None) -> None:
         """Refuse what would be refused later anyway."""
         check_key(key)
+        if view.writable and view.branch is not None and view.commit is None and not condition:
+            return  # the view was looked up for this request, and the unit looks again
         state = self._state
         async with state.metadata.snapshot() as rows:
             must_write(view, await layers_of(state, rows, view))
