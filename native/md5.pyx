@@ -23,7 +23,7 @@ cdef extern from "md5_impl.h" nogil:
     int md5_can(int kernel)
 
 # Below this many bytes, handing over the interpreter lock costs more than the work.
-cdef Py_ssize_t NOGIL_MIN = 4096
+cdef Py_ssize_t NOGIL_MIN = 16384
 
 NAMES = ("scalar", "avx2", "avx512vl")
 cdef int chosen = MD5_SCALAR

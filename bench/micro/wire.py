@@ -91,7 +91,7 @@ def signed_body(chain: Chain, chunk: bytes, count: int) -> bytes:
                 hashlib.sha256(data).hexdigest().encode(),
             )
         )
-        previous = hmac.digest(chain.key, text, "sha256").hex().encode()
+        previous = chain.key.digest(text).hex().encode()
         out.append(b"%x;chunk-signature=%b\r\n%b\r\n" % (len(data), previous, data))
     return b"".join(out)
 

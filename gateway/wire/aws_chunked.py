@@ -21,6 +21,7 @@ import hmac
 from typing import NamedTuple, NoReturn
 
 from gateway import limits
+from gateway.digests import HmacSha256
 from gateway.errors import Denied, Invalid, Reason
 from gateway.wire.checksums import malformed_trailer
 from gateway.wire.http import Decoded, find_line_end
@@ -40,7 +41,7 @@ class Chain(NamedTuple):
     `date` is X-Amz-Date, `scope` is `YYYYMMDD/region/s3/aws4_request`, `seed` is 64 hex digits.
     """
 
-    key: bytes
+    key: HmacSha256
     date: bytes
     scope: bytes
     seed: bytes
@@ -221,7 +222,7 @@ class AwsChunkedDecoder:
         chain = self._chain
         if chain is None:
             return
-        expected = hmac.digest(chain.key, text, "sha256").hex().encode("ascii")
+        expected = chain.key.digest(text).hex().encode("ascii")
         if not hmac.compare_digest(expected, provided):
             raise Denied(
                 Reason.NOT_ALLOWED,

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
 from gateway import limits
+from gateway.digests import HmacSha256
 from gateway.errors import Denied, Invalid, Reason, Unsupported
 from gateway.wire.aws_chunked import Chain
 from gateway.wire.dates import format_amz_date, format_iso8601, parse_amz_date, parse_http_date
@@ -77,15 +78,15 @@ class SigningKeys:
     __slots__ = ("_keys", "_size_max")
 
     def __init__(self, size_max: int = _KEYS_MAX) -> None:
-        self._keys: dict[tuple[str, bytes, bytes], bytes] = {}
+        self._keys: dict[tuple[str, bytes, bytes], HmacSha256] = {}
         self._size_max = size_max
 
-    def get(self, secret: str, date: bytes, region: bytes) -> bytes:
-        """Return the 32-byte key that signs strings of that scope."""
+    def get(self, secret: str, date: bytes, region: bytes) -> HmacSha256:
+        """Return what signs strings of that scope."""
         entry = (secret, date, region)
         key = self._keys.pop(entry, None)
         if key is None:
-            key = derive_key(secret, date, region)
+            key = HmacSha256(derive_key(secret, date, region))
             if len(self._keys) >= self._size_max:
                 del self._keys[next(iter(self._keys))]
         self._keys[entry] = key
@@ -271,7 +272,7 @@ def verify(
     scope = authorization.scope
     text = string_to_sign(amz_date, scope, canonical)
     key = keys.get(secret, authorization.date, authorization.region)
-    expected = hmac.digest(key, text, "sha256").hex().encode("ascii")
+    expected = key.digest(text).hex().encode("ascii")
     if not hmac.compare_digest(expected, authorization.signature):
         _mismatch(authorization, text, canonical)
     if request.index.get(b"x-amz-security-token"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import mmap
 import random
 import zlib
@@ -145,3 +146,10 @@ def test_sha256() -> None:
     running = digests.Sha256()
     running.update(memoryview(DATA))
     assert running.digest() == hashlib.sha256(DATA).digest()
+
+
+def test_hmac_of_keys_around_the_block_size():
+    for size in (0, 1, 32, 63, 64, 65, 200):
+        mac = digests.HmacSha256(bytes(range(size)))
+        for text in (b"", b"text", bytes(1000)):
+            assert mac.digest(text) == hmac.digest(bytes(range(size)), text, "sha256")

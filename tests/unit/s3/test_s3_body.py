@@ -177,7 +177,9 @@ def signed_body(signature: str) -> bytes:
 async def test_chunk_signatures_are_ignored_without_the_key_and_verified_with_it() -> None:
     headers = {"x-amz-content-sha256": SIGNED, "x-amz-decoded-content-length": "5"}
     assert (await drain(source(request(headers, signed_body("0" * 64)))))[0] == DATA
-    chain = Chain(b"k" * 32, b"20260101T000000Z", b"20260101/r/s3/aws4_request", b"f" * 64)
+    chain = Chain(
+        digests.HmacSha256(b"k" * 32), b"20260101T000000Z", b"20260101/r/s3/aws4_request", b"f" * 64
+    )
     identity = Identity(ANYONE, Payload(PayloadMode.SIGNED_CHUNKS), chain)
     with pytest.raises(SidegateError) as caught:
         await drain(BodySource(request(headers, signed_body("0" * 64)), identity))

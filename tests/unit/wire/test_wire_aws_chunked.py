@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from wire_corpus import captured, secret_of
 
 from gateway import limits
+from gateway.digests import HmacSha256
 from gateway.errors import Denied, Invalid, SidegateError
 from gateway.wire import checksums
 from gateway.wire.aws_chunked import AwsChunkedDecoder, Chain
@@ -20,7 +21,8 @@ from gateway.wire.sigv4 import SigningKeys, verify
 SIGNED = PayloadMode.SIGNED_CHUNKS
 SIGNED_TRAILER = PayloadMode.SIGNED_CHUNKS_TRAILER
 UNSIGNED = PayloadMode.UNSIGNED_CHUNKS_TRAILER
-CHAIN = Chain(b"k" * 32, b"20261121T052809Z", b"20261121/r/s3/aws4_request", b"5" * 64)
+KEY = b"k" * 32
+CHAIN = Chain(HmacSha256(KEY), b"20261121T052809Z", b"20261121/r/s3/aws4_request", b"5" * 64)
 EMPTY = hashlib.sha256().hexdigest()
 
 
@@ -43,7 +45,7 @@ class Signer:
 
     def _link(self, kind: str, rest: str) -> bytes:
         text = f"{kind}\n{CHAIN.date.decode()}\n{CHAIN.scope.decode()}\n{self.previous}\n{rest}"
-        self.previous = hmac.new(CHAIN.key, text.encode(), "sha256").hexdigest()
+        self.previous = hmac.new(KEY, text.encode(), "sha256").hexdigest()
         return self.previous.encode()
 
 
