@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
+from gateway.digests import HmacSha256
 from gateway.limits import KIB, MIB
 from gateway.wire import checksums, conditions, dates, ranges, sigv4, xml
 from gateway.wire.aws_chunked import AwsChunkedDecoder, Chain
@@ -169,7 +170,8 @@ def bench_bodies(bench: Bench) -> None:
     plain = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for _ in range(count)) + b"0\r\n\r\n"
     tiny_count = 100 if bench.smoke else 10000
     tiny = b"1\r\na\r\n" * tiny_count + b"0\r\n\r\n"
-    chain = Chain(bytes(32), DATE, b"20261121/us-east-1/s3/aws4_request", b"0" * 64)
+    key = HmacSha256(bytes(32))
+    chain = Chain(key, DATE, b"20261121/us-east-1/s3/aws4_request", b"0" * 64)
     signed = signed_body(chain, chunk, count)
 
     def http_chunked(data: bytes) -> None:
