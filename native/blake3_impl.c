@@ -4,6 +4,7 @@
 
 #include "blake3_rounds.h"
 #include "machine.h"
+#include "words.h"
 
 /* The tree is built in runs of RUN chunks. A whole run is a complete subtree of its own, because
  * RUN is a power of two; within a run, level after level is reduced in pairs, and an odd last
@@ -16,22 +17,6 @@
 #define DEPTH_MAX 48 /* 2^48 runs are 2^66 bytes */
 
 enum { CHUNK_START = 1, CHUNK_END = 2, PARENT = 4, ROOT = 8, KEYED_HASH = 16 };
-
-static inline uint32_t load32(const uint8_t *p) {
-    uint32_t x;
-    memcpy(&x, p, 4);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    x = __builtin_bswap32(x);
-#endif
-    return x;
-}
-
-static inline void store32(uint8_t *p, uint32_t x) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    x = __builtin_bswap32(x);
-#endif
-    memcpy(p, &x, 4);
-}
 
 #define ROTR(x, s) ((x) >> (s) | (x) << (32 - (s)))
 #define G(a, b, c, d, x, y) \

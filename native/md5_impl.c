@@ -4,24 +4,9 @@
 
 #include "machine.h"
 #include "md5_steps.h"
+#include "words.h"
 
 #define BLOCK 64
-
-static inline uint32_t load32(const uint8_t *p) {
-    uint32_t x;
-    memcpy(&x, p, 4);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    x = __builtin_bswap32(x);
-#endif
-    return x;
-}
-
-static inline void store32(uint8_t *p, uint32_t x) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    x = __builtin_bswap32(x);
-#endif
-    memcpy(p, &x, 4);
-}
 
 /* The functions F, G, H, I as sums of parts, so that the word known last (b) enters late: the
  * chain from step to step is what bounds MD5. */
