@@ -8,7 +8,6 @@ from __future__ import annotations
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
-TIB = 1024 * GIB
 
 # --- server: heads and connections -------------------------------------------------------------
 HEAD_SIZE_MAX = 64 * KIB  # V4 presigned heads with metadata reach 11 kB; h11's 16 KiB is too near
@@ -53,7 +52,6 @@ LIST_KEYS_MAX = 1000  # S3: a page
 DELETE_KEYS_MAX = 1000  # S3: one DeleteObjects
 BUCKET_NAME_MAX = 255  # four names of the grammar, and what file systems and DNS tools take
 CLOCK_SKEW_MAX_S = 15 * 60  # S3
-PRESIGN_EXPIRES_MAX_S = 7 * 24 * 3600  # S3
 CHUNK_HEADER_SIZE_MAX = 1 * KIB  # aws-chunked: one size line
 TRAILER_SIZE_MAX = 8 * KIB  # a checksum and a signature take 200 bytes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 
@@ -135,8 +135,3 @@ def _split_after_brace(text: str) -> tuple[str, str, str]:
     end = text.find("}")
     ref, colon, path = text[end:].partition(":")
     return text[:end] + ref, colon, path
-
-
-def arguments_of(namespace: argparse.Namespace, names: Sequence[str]) -> dict[str, object]:
-    """Return some parsed arguments as the arguments of a call."""
-    return {name: getattr(namespace, name) for name in names}

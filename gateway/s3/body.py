@@ -124,11 +124,6 @@ class BodySource:
         """What the request promises with its checksum headers."""
         return self._promise
 
-    @property
-    def announced_size(self) -> int | None:
-        """Plain bytes announced; None when the client did not say."""
-        return self._size
-
     async def read(self) -> memoryview | None:
         """Return the next plain bytes, or None after the last; valid until the next call.
 
